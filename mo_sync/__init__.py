@@ -1,0 +1,1 @@
+"""mo-sync: no file that a customer sent through Syniverse is ever lost."""
