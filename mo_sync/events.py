@@ -1,0 +1,75 @@
+"""What an event is once it is understood, and what makes two of them the same.
+
+The values here travel: a feed makes a :class:`RawEvent`, :func:`parse` turns it into an :class:`Envelope` or a
+:class:`Rejected`, and the ledger records either. Facts about the shapes are in ``docs/scg-api.md``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+__all__ = ["Envelope", "MoMessage", "RawEvent", "Rejected"]
+
+_NO_HEADERS: Mapping[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class RawEvent:
+    """One event as a feed received it.
+
+    ``source`` names the feed and what it came in (``drop:2026-11.ndjson:17``), ``body`` is the event's own bytes,
+    ``headers`` are those that the transport added, ``received_at`` is UTC.
+    """
+
+    source: str
+    body: bytes
+    received_at: datetime
+    headers: Mapping[str, str] = field(default_factory=lambda: _NO_HEADERS)
+
+
+@dataclass(frozen=True, slots=True)
+class MoMessage:
+    """A mobile-originated message. ``message_id`` is its identity; the ids of its attachments keep their order."""
+
+    message_id: str
+    application_id: str
+    attachment_ids: tuple[str, ...] = ()
+    company_id: str | None = None
+    channel: str | None = None
+    from_address: str | None = None
+    to_address: str | None = None
+    body: str | None = None
+    sender_id: str | None = None
+    av_status: str | None = None
+    occurred_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """An event that was understood.
+
+    ``event_key`` is the announcement's identity: the event id, else ``sha256:`` and ``content_key``.
+    ``content_key`` is the SHA-256 (lower-case hex) of the canonical field list, whatever shape it came in, so that an
+    event without an id can be recognised as one that came with an id before. ``message`` is None for what is not
+    ours, and ``reason`` says why. A reason beside a message is a remark for people.
+    """
+
+    event_key: str
+    content_key: str
+    topic: str | None
+    type: str | None
+    occurred_at: datetime | None
+    attempt: int | None
+    message: MoMessage | None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Bytes that could not be understood. ``event_key`` is ``raw:`` and their SHA-256, ``position`` says where."""
+
+    event_key: str
+    reason: str
+    position: str

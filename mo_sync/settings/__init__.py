@@ -1,0 +1,16 @@
+"""What an operator may choose."""
+
+from mo_sync.settings.model import (
+    Application,
+    Drop,
+    Gateway,
+    Ledger,
+    Limits,
+    Log,
+    Retry,
+    Settings,
+    Store,
+    Sync,
+)
+
+__all__ = ["Application", "Drop", "Gateway", "Ledger", "Limits", "Log", "Retry", "Settings", "Store", "Sync"]

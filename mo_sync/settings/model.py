@@ -1,0 +1,130 @@
+"""Every setting: its name, its default, what it means. The reference page is made from here.
+
+A section is what one room receives. Durations are float seconds, sizes are int bytes, paths are absolute once loaded.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from mo_sync.settings.units import Duration, Size
+
+__all__ = [
+    "Application",
+    "Drop",
+    "Gateway",
+    "Ledger",
+    "Limits",
+    "Log",
+    "Retry",
+    "Settings",
+    "Store",
+    "Sync",
+]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class Gateway(_Section):
+    """Where Syniverse's API is and how patient to be with it."""
+
+    base_url: str = Field("https://api.syniverse.com", description="The API's origin, without a path.")
+    token: SecretStr | None = Field(None, description="The application token; better given as `token_file`.")
+    token_file: Path | None = Field(None, description="A file that holds the application token.")
+    connect_timeout: Duration = Field(10.0, gt=0, description="How long a connection may take to be made.")
+    read_timeout: Duration = Field(30.0, gt=0, description="How long the gateway may be silent.")
+    total_timeout: Duration = Field(900.0, gt=0, description="How long one attachment may take in all.")
+    proxy: str | None = Field(None, description="A proxy for the gateway; the environment's is used when absent.")
+    ca_bundle: Path | None = Field(None, description="Certificates to trust instead of the usual ones (PEM).")
+
+
+class Application(_Section):
+    """One SDC application; the table's name is its id, as in `[applications.17226]`."""
+
+    token: SecretStr | None = Field(None, description="This application's token; better given as `token_file`.")
+    token_file: Path | None = Field(None, description="A file that holds this application's token.")
+
+
+class Drop(_Section):
+    """The folder that takes event files from anyone."""
+
+    path: Path | None = Field(None, description="The drop folder; without it there is no drop feed.")
+    interval: Duration = Field(5.0, gt=0, description="How often it is scanned when no notification comes.")
+    settle: Duration = Field(1.0, description="How long a file must stand still before it is taken.")
+    keep: Literal["move", "delete"] = Field("move", description="After the commit: move to `done/`, or delete.")
+    pattern: str = Field("*", description="Only files whose names match are taken (shell pattern).")
+
+
+class Ledger(_Section):
+    """The database that remembers."""
+
+    url: str = Field("sqlite:///ledger.db", description="`sqlite:///FILE` or `postgresql+psycopg://…`.")
+    busy_timeout: Duration = Field(10.0, description="How long to wait for another writer.")
+
+
+class Store(_Section):
+    """Where the files go."""
+
+    url: str = Field("media", description="A folder (or `file:` URL).")
+
+
+class Sync(_Section):
+    """How the reconciler works."""
+
+    workers: int = Field(64, ge=1, le=1024, description="Fetches at the same time.")
+    batch: int = Field(64, ge=1, le=10_000, description="Claims and settles in one transaction, at the most.")
+    interval: Duration = Field(5.0, gt=0, description="How often due attachments are looked for.")
+    lease: Duration = Field(120.0, ge=1, description="How long a claim is good for without a sign of life.")
+    stop_grace: Duration = Field(30.0, description="How long running fetches may finish after a stop.")
+
+
+class Retry(_Section):
+    """When to try again, and when to give up."""
+
+    base: Duration = Field(10.0, gt=0, description="Upper bound of the first delay; it doubles each time.")
+    max_delay: Duration = Field(3600.0, gt=0, description="Upper bound of any delay.")
+    max_attempts: int = Field(12, ge=1, description="Attempts before an attachment is `failed`.")
+    absent_attempts: int = Field(5, ge=1, description='How often "no such attachment" is doubted before `missing`.')
+    give_up_after: Duration = Field(72 * 3600.0, gt=0, description="Age at which an attachment is `failed`.")
+    snooze: Duration = Field(60.0, gt=0, description="Delay when an attachment is not uploaded yet.")
+    hold: Duration = Field(300.0, gt=0, description="Rest of an application whose credentials or credit are refused.")
+
+
+class Limits(_Section):
+    """What we refuse, and how much room must be left."""
+
+    max_bytes: Size = Field(500_000_000, ge=1, description="Larger attachments are `refused`.")
+    min_free: Size = Field(1_000_000_000, description="Below this much free space nothing is fetched.")
+    allow_types: tuple[str, ...] = Field((), description="When given, other content types are `refused` (`image/*`).")
+    deny_types: tuple[str, ...] = Field((), description="These content types are `refused`.")
+    scan_status: dict[str, Literal["fetch", "quarantine", "refuse"]] = Field(
+        {"OK": "fetch", "NONE": "fetch"},
+        description="What to do for each `anti_virus_scan_status`; any other is quarantined, none at all is fetched.",
+    )
+    max_event: Size = Field(16 * 1024 * 1024, ge=1024, description="Larger single events are rejected.")
+
+
+class Log(_Section):
+    """What is logged and how."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least that is logged.")
+    format: Literal["auto", "json", "console"] = Field("auto", description="`auto`: console on a terminal, else JSON.")
+
+
+class Settings(_Section):
+    """All settings, as one tree."""
+
+    gateway: Gateway = Gateway()
+    applications: dict[str, Application] = Field({}, description="Applications with tokens of their own.")
+    drop: Drop = Drop()
+    ledger: Ledger = Ledger()
+    store: Store = Store()
+    sync: Sync = Sync()
+    retry: Retry = Retry()
+    limits: Limits = Limits()
+    log: Log = Log()
