@@ -1,0 +1,168 @@
+"""``mo-sync run``: the jobs on APScheduler, the signals, the words to systemd.
+
+Each tick of the reconciler is bounded, so that a backlog of hours still completes a tick every few seconds.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Mapping
+from types import FrameType
+
+import structlog
+
+from mo_sync.clock import Clock
+from mo_sync.daemon.schedule import Schedule
+from mo_sync.daemon.systemd import Systemd
+from mo_sync.daemon.ticks import Job, Ticks
+from mo_sync.errors import ExitCode, MoSyncError
+from mo_sync.ledger import queries
+from mo_sync.lifecycle import State
+from mo_sync.service import Service
+from mo_sync.settings import Settings
+
+__all__ = ["Daemon", "Reload"]
+
+_log = structlog.get_logger(__name__)
+
+_TICK_LIMIT_S = 60.0
+_WORK_FOR_S = 5.0
+
+Reload = Callable[[Settings], tuple[Settings, list[str]]]
+"""Reads the settings again: the new ones, and the names of those that changed but need a restart."""
+
+
+class Daemon:
+    """A service at work until it is told to stop."""
+
+    def __init__(self, service: Service, *, clock: Clock, environ: Mapping[str, str], reload: Reload) -> None:
+        self._service = service
+        self._clock = clock
+        self._systemd = Systemd(environ, pid=os.getpid())
+        self._reload = reload
+        self._ticks = Ticks(clock)
+        self._stop = threading.Event()
+        self._stop_at_once = threading.Event()
+        self._reload_wanted = threading.Event()
+        self._woken = threading.Event()
+        self._schedule = Schedule(self._ticks, clock)
+        self._paused: str | None = None
+
+    def run(self) -> ExitCode:
+        """Work until SIGTERM or SIGINT; a second one stops at once. SIGHUP reads the settings again."""
+        self._hear_signals()
+        self._schedule.start(self._jobs())
+        watcher = self._watch_drop()
+        self._systemd.ready("working")
+        _log.info("daemon.ready", worker=self._service.worker, workers=self._service.settings.sync.workers)
+        self._wait_for_stop()
+        return self._shut_down(watcher)
+
+    def _jobs(self) -> list[Job]:
+        service, sync = self._service, self._service.settings.sync
+        jobs = [
+            Job("rescue", self._rescue, max(1.0, sync.lease / 4), max(_TICK_LIMIT_S, sync.lease)),
+            Job("reconcile", self._reconcile, sync.interval, _TICK_LIMIT_S + sync.interval),
+            Job("heartbeat", self._heartbeat, min(10.0, (self._systemd.watchdog_s or 20.0) / 3), _TICK_LIMIT_S),
+        ]
+        if service.drop is not None:
+            interval_s = service.settings.drop.interval
+            jobs.append(Job("drop", self._ingest, interval_s, 10 * _TICK_LIMIT_S + interval_s))
+        return jobs
+
+    def _ingest(self) -> None:
+        receipt = self._service.ingest(self._stop)
+        if receipt.new:
+            self._nudge("reconcile")
+
+    def _rescue(self) -> None:
+        if self._service.rescue():
+            self._nudge("reconcile")
+
+    def _reconcile(self) -> None:
+        worked = self._service.reconciler.work(self._stop, for_s=_WORK_FOR_S)
+        if worked.no_room != self._paused:
+            self._paused = worked.no_room
+            if worked.no_room:
+                _log.error("reconcile.paused", reason=worked.no_room, hint="free space; it goes on by itself")
+            else:
+                _log.info("reconcile.resumed")
+        if not worked.idle and worked.no_room is None:
+            self._nudge("reconcile")
+
+    def _heartbeat(self) -> None:
+        counts = queries.counts(self._service.ledger)
+        troubles = self._ticks.troubles() + ([self._paused] if self._paused else [])
+        status = ", ".join(f"{counts.get(state, 0)} {state}" for state in (State.STORED, State.PENDING, State.FAILED))
+        self._systemd.status("; ".join([status, *troubles]))
+
+    def _watch_drop(self) -> threading.Thread | None:
+        drop = self._service.drop
+        if drop is None:
+            return None
+        thread = threading.Thread(
+            target=drop.watch, args=[self._stop, lambda: self._nudge("drop")], name="drop-watch", daemon=True
+        )
+        thread.start()
+        return thread
+
+    def _nudge(self, name: str) -> None:
+        if not self._stop.is_set():
+            self._schedule.nudge(name)
+
+    def _wait_for_stop(self) -> None:
+        """The main thread's loop: feed the watchdog, reload when asked, until a stop."""
+        pause_s = (self._systemd.watchdog_s or 20.0) / 4
+        while not self._stop.is_set():
+            late = self._ticks.late()
+            if late:
+                _log.error("watchdog.starving", late=late, hint="a job does not complete; systemd will restart us")
+            else:
+                self._systemd.alive()
+            self._clock.wait(self._woken, pause_s)
+            self._woken.clear()
+            if self._reload_wanted.is_set():
+                self._reload_wanted.clear()
+                self._take_new_settings()
+
+    def _take_new_settings(self) -> None:
+        self._systemd.reloading(self._clock.monotonic())
+        try:
+            settings, need_restart = self._reload(self._service.settings)
+        except MoSyncError as error:
+            _log.error("settings.not-reloaded", error=str(error), hint="the old settings stay in force")
+        else:
+            self._service.reload(settings)
+            _log.info("settings.reloaded", need_restart=need_restart)
+        self._systemd.ready("working")
+
+    def _shut_down(self, watcher: threading.Thread | None) -> ExitCode:
+        grace_s = self._service.settings.sync.stop_grace
+        in_the_air = self._service.reconciler.in_the_air()
+        _log.info("daemon.stopping", in_the_air=in_the_air, grace_s=grace_s)
+        self._systemd.stopping(f"letting {in_the_air} fetches finish")
+        self._schedule.stop()
+        ended = self._service.close(grace_s=grace_s, hurry=self._stop_at_once)
+        if watcher is not None:
+            watcher.join(2.0)
+        _log.info("daemon.stopped", clean=ended)
+        return ExitCode.SETTLED
+
+    def _hear_signals(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_stop)
+        signal.signal(signal.SIGHUP, self._on_reload)
+
+    def _on_stop(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        if self._stop.is_set():
+            self._stop_at_once.set()
+        self._stop.set()
+        self._woken.set()
+
+    def _on_reload(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        self._reload_wanted.set()
+        self._woken.set()

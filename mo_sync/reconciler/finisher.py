@@ -1,0 +1,171 @@
+"""Makes many finished downloads durable and settles them together.
+
+One at a time, a file costs several waits for the disk: its data, its folder, the ledger. Many together cost little
+more than one, so this is a thread of its own that takes whatever has been finished meanwhile.
+The order is the promise (P5 to P7): data durable, lease looked at, final name, folder durable, ledger.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import structlog
+
+from mo_sync.backoff import Policy
+from mo_sync.clock import Clock
+from mo_sync.errors import LedgerOutOfReach
+from mo_sync.fetch import Fetched, disk_trouble
+from mo_sync.ledger import Ledger, claims
+from mo_sync.lifecycle import Outcome, Settlement, next_state
+from mo_sync.reconciler.crew import Result
+from mo_sync.reconciler.flight import Flight
+from mo_sync.store import Placement, Store
+
+__all__ = ["Finisher", "Watcher"]
+
+_log = structlog.get_logger(__name__)
+
+_LEDGER_PATIENCE_S = 1.0
+T = TypeVar("T")
+
+Watcher = Callable[[Sequence[Settlement]], None]
+"""Is told of what was settled, after the commit."""
+
+
+class Finisher:
+    """The one thread that places and settles. Results come by :meth:`take`; ``watcher`` hears of what was settled."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        store: Store,
+        policy: Policy,
+        clock: Clock,
+        worker: str,
+        flight: Flight,
+        batch: int,
+        watcher: Watcher,
+    ) -> None:
+        self._ledger = ledger
+        self._store = store
+        self.policy = policy
+        self._clock = clock
+        self._worker = worker
+        self._flight = flight
+        self._batch = batch
+        self._watcher = watcher
+        self._results: queue.SimpleQueue[Result | None] = queue.SimpleQueue()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="finisher", daemon=True)
+
+    def start(self) -> None:
+        """Begin to take results."""
+        self._thread.start()
+
+    def take(self, result: Result) -> None:
+        """Finish ``result`` soon. Any thread may call this."""
+        self._results.put(result)
+
+    def close(self, *, patience_s: float) -> bool:
+        """Finish what was taken and end; whether that was done within ``patience_s``.
+
+        From now on a ledger out of reach is not waited for: its leases run out, and the next pass begins again.
+        """
+        self._closing.set()
+        self._results.put(None)
+        self._thread.join(patience_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while True:
+            batch, last = self._next_batch()
+            if batch:
+                self._finish_safely(batch)
+            if last:
+                return
+
+    def _next_batch(self) -> tuple[list[Result], bool]:
+        batch: list[Result] = []
+        result = self._results.get()
+        while result is not None:
+            batch.append(result)
+            if len(batch) == self._batch:
+                return batch, False
+            try:
+                result = self._results.get_nowait()
+            except queue.Empty:
+                return batch, False
+        return batch, True
+
+    def _finish_safely(self, batch: list[Result]) -> None:
+        try:
+            self._finish(batch)
+        except LedgerOutOfReach as error:
+            _log.error("settle.abandoned", claims=len(batch), error=str(error))
+        except Exception:  # noqa: BLE001  the border of the thread: a bug must not stop all settling; leases run out
+            _log.exception("settle.crashed", claims=len(batch))
+        finally:
+            for result in batch:
+                if isinstance(result.product, Fetched):
+                    result.product.staged.discard()
+            self._flight.land(result.claim.lease for result in batch)
+
+    def _finish(self, batch: list[Result]) -> None:
+        outcomes = self._place(batch)
+        now = self._clock.now()
+        settlements = [
+            Settlement(
+                claim=result.claim,
+                outcome=outcome,
+                transition=next_state(result.claim, outcome, now=now, policy=self.policy, roll=self._clock.roll()),
+                started_at=result.started_at,
+                finished_at=now,
+            )
+            for result, outcome in outcomes
+        ]
+        ours = self._insist(lambda: claims.settle(self._ledger, settlements, worker=self._worker))
+        for settlement, settled in zip(settlements, ours, strict=True):
+            if not settled:
+                _log_lost(settlement.claim.attachment_id)
+        self._watcher([s for s, settled in zip(settlements, ours, strict=True) if settled])
+
+    def _place(self, batch: list[Result]) -> list[tuple[Result, Outcome]]:
+        """Give every fetched file that is still ours its final name; the outcome of every result that is still ours."""
+        outcomes = [(result, result.product) for result in batch if not isinstance(result.product, Fetched)]
+        fetched = [(result, result.product) for result in batch if isinstance(result.product, Fetched)]
+        if not fetched:
+            return outcomes
+        troubles = self._store.harden([product.staged for _, product in fetched])
+        owned = self._insist(lambda: claims.owned(self._ledger, [result.claim for result, _ in fetched]))
+        whole: list[tuple[Result, Fetched]] = []
+        for (result, product), trouble in zip(fetched, troubles, strict=True):
+            if result.claim.lease not in owned:
+                _log_lost(result.claim.attachment_id)
+            elif trouble is not None:
+                outcomes.append((result, disk_trouble(trouble)))
+            else:
+                whole.append((result, product))
+        answers = self._store.place([Placement(product.staged, product.key) for _, product in whole])
+        for (result, product), answer in zip(whole, answers, strict=True):
+            outcome = disk_trouble(answer) if isinstance(answer, OSError) else product.stored()
+            outcomes.append((result, outcome))
+        return outcomes
+
+    def _insist(self, do: Callable[[], T]) -> T:
+        """Do it, and again while the ledger is out of reach, until this finisher is closed."""
+        while True:
+            try:
+                return do()
+            except LedgerOutOfReach as error:
+                if self._closing.is_set():
+                    raise
+                _log.warning("settle.waiting", error=str(error))
+                self._clock.wait(self._closing, _LEDGER_PATIENCE_S)
+
+
+def _log_lost(attachment_id: str) -> None:
+    _log.warning("claim.lost", attachment=attachment_id, hint="its lease ran out; another worker has it now")

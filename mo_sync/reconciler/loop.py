@@ -1,0 +1,198 @@
+"""Drives every due attachment to a verified file, or to a state that explains itself.
+
+Three kinds of thread, each with one job::
+
+    caller    claims as many attachments as there are idle workers     ledger -> claims
+    workers   fetch one claim each, into a temporary file              claims -> results
+    finisher  makes many results durable and settles them together     results -> store, ledger
+
+A claim is lent, not given: its lease is extended while the fetch lives (by a fourth, the keeper), looked at once more
+before the file gets its final name, and shown when it is settled. Whoever lost it changes nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+
+from mo_sync.backoff import Policy
+from mo_sync.clock import Clock
+from mo_sync.errors import LedgerOutOfReach
+from mo_sync.ledger import Ledger, claims
+from mo_sync.reconciler.crew import Crew, Fetch
+from mo_sync.reconciler.finisher import Finisher, Watcher
+from mo_sync.reconciler.flight import Flight
+from mo_sync.settings import Limits, Sync
+from mo_sync.store import Store
+
+__all__ = ["Reconciler", "Worked"]
+
+_log = structlog.get_logger(__name__)
+
+_GATHER_S = 0.005
+_LOOK_AGAIN_S = 0.05
+_BREAK_OFF_S = 2.0
+_CLOSE_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Worked:
+    """Why :meth:`Reconciler.work` returned. ``idle``: nothing is due and nothing in the air.
+
+    ``no_room`` is the sentence that says why nothing may be fetched now, when that is so.
+    """
+
+    claimed: int
+    idle: bool
+    no_room: str | None = None
+
+
+class Reconciler:
+    """Claims, fetches and settles. :meth:`work` may be called again and again, by one thread at a time."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        store: Store,
+        fetch: Fetch,
+        policy: Policy,
+        sync: Sync,
+        limits: Limits,
+        clock: Clock,
+        worker: str,
+        watcher: Watcher,
+    ) -> None:
+        self._ledger = ledger
+        self._store = store
+        self._sync = sync
+        self.limits = limits
+        self._clock = clock
+        self._worker = worker
+        self._flight = Flight(sync.workers, backlog=sync.batch)
+        self._finisher = Finisher(
+            ledger=ledger,
+            store=store,
+            policy=policy,
+            clock=clock,
+            worker=worker,
+            flight=self._flight,
+            batch=sync.batch,
+            watcher=watcher,
+        )
+        self._crew = Crew(fetch, size=sync.workers, flight=self._flight, finished=self._finisher.take, clock=clock)
+        self._closing = threading.Event()
+        self._keeper = threading.Thread(target=self._keep_leases, name="lease-keeper", daemon=True)
+        self._started = False
+
+    def adopt(self, policy: Policy, limits: Limits) -> None:
+        """From now on be this patient and this strict (after a reload)."""
+        self._finisher.policy = policy
+        self.limits = limits
+
+    def work(self, stop: threading.Event, *, for_s: float | None = None) -> Worked:
+        """Claim and fetch until nothing is due and all is settled, or ``stop`` is set, or ``for_s`` seconds passed.
+
+        What is in the air then goes on. Raises LedgerOutOfReach when nothing can be claimed.
+        """
+        self._start()
+        until = None if for_s is None else self._clock.monotonic() + for_s
+        claimed = 0
+        while not stop.is_set():
+            if no_room := self._no_room():
+                return Worked(claimed, idle=False, no_room=no_room)
+            new = self._claim_for_idle_workers()
+            claimed += new
+            if not new:
+                if not len(self._flight):
+                    return Worked(claimed, idle=True)
+                self._flight.wait_for_landing(patience_s=_LOOK_AGAIN_S)
+            if until is not None and self._clock.monotonic() >= until:
+                break
+        return Worked(claimed, idle=False)
+
+    def in_the_air(self) -> int:
+        """How many claims are being worked on."""
+        return len(self._flight)
+
+    def close(self, *, grace_s: float, hurry: threading.Event | None = None) -> bool:
+        """Let running fetches finish within ``grace_s`` seconds, then break them off and give their claims back.
+
+        ``hurry``, once set, ends the grace. A second call does nothing more.
+        No attempt is used up by what was broken off. Whether every thread ended; one that hangs in a silent socket is
+        left behind: its claim was given back, and a late settle of it changes nothing.
+        """
+        if not self._started or self._closing.is_set():
+            return True
+        self._wait_for_landings(grace_s, hurry)
+        self._closing.set()
+        self._crew.break_off()
+        self._flight.wait_until_empty(patience_s=_BREAK_OFF_S)
+        self._give_back_the_rest()
+        ended = self._crew.close(patience_s=0.5)
+        ended = self._finisher.close(patience_s=_CLOSE_S) and ended
+        self._keeper.join(_CLOSE_S)
+        return ended and not self._keeper.is_alive()
+
+    def _wait_for_landings(self, grace_s: float, hurry: threading.Event | None) -> None:
+        until = self._clock.monotonic() + grace_s
+        while not (hurry and hurry.is_set()):
+            left_s = until - self._clock.monotonic()
+            if left_s <= 0 or self._flight.wait_until_empty(patience_s=min(left_s, 0.1)):
+                return
+
+    def _start(self) -> None:
+        if not self._started:
+            self._finisher.start()
+            self._keeper.start()
+            self._started = True
+
+    def _claim_for_idle_workers(self) -> int:
+        gather = max(1, self._sync.workers // 8)
+        room = self._flight.wait_for_room(gather, patience_s=_GATHER_S)
+        count = min(room, self._sync.batch)
+        if not count:
+            self._flight.wait_for_room(1, patience_s=_LOOK_AGAIN_S)
+            return 0
+        lent = claims.claim(
+            self._ledger, worker=self._worker, count=count, now=self._clock.now(), lease_s=self._sync.lease
+        )
+        if lent:
+            _log.debug("claims.taken", count=len(lent))
+            self._crew.hand_out(lent)
+        return len(lent)
+
+    def _no_room(self) -> str | None:
+        free = self._store.free_bytes()
+        if free >= self.limits.min_free:
+            return None
+        return f"the store has {free} bytes free and limits.min_free asks for {self.limits.min_free}"
+
+    def _keep_leases(self) -> None:
+        """Extend what is in the air three times a lease, so that a long download keeps what it was lent."""
+        while not self._clock.wait(self._closing, self._sync.lease / 3):
+            flying = self._flight.claims()
+            if not flying:
+                continue
+            until = self._clock.now() + timedelta(seconds=self._sync.lease)
+            try:
+                kept = claims.extend(self._ledger, flying, until=until)
+            except LedgerOutOfReach as error:
+                _log.warning("leases.not-extended", error=str(error), claims=len(flying))
+                continue
+            self._flight.extended(kept, until)
+
+    def _give_back_the_rest(self) -> None:
+        rest = self._flight.claims()
+        if not rest:
+            return
+        try:
+            given = claims.give_back(self._ledger, rest, now=self._clock.now(), reason="stopped")
+        except LedgerOutOfReach as error:
+            _log.warning("claims.not-given-back", error=str(error), claims=len(rest), hint="their leases run out")
+        else:
+            _log.info("claims.given-back", count=given)
+        self._flight.land(claim.lease for claim in rest)

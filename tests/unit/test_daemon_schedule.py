@@ -1,0 +1,68 @@
+"""Jobs on a real scheduler: at once, never twice at a time, and no nudge is lost."""
+
+from __future__ import annotations
+
+import threading
+
+from mo_sync.clock import SystemClock
+from mo_sync.daemon.schedule import Schedule
+from mo_sync.daemon.ticks import Job, Ticks
+
+LIMIT_S = 10
+
+
+class Counted:
+    """A step that can be held up, and that knows how often it ran and whether it ever overlapped itself."""
+
+    def __init__(self) -> None:
+        self.began = threading.Semaphore(0)
+        self.go_on = threading.Semaphore(0)
+        self.inside = 0
+        self.most_inside = 0
+
+    def __call__(self) -> None:
+        self.inside += 1
+        self.most_inside = max(self.most_inside, self.inside)
+        self.began.release()
+        self.go_on.acquire(timeout=LIMIT_S)
+        self.inside -= 1
+
+
+def test_a_nudge_while_the_job_runs_is_kept_and_makes_one_more_tick() -> None:
+    step, clock = Counted(), SystemClock()
+    schedule = Schedule(Ticks(clock), clock)
+    schedule.start([Job("work", step, interval_s=3600, limit_s=60)])
+    assert step.began.acquire(timeout=LIMIT_S)
+
+    for _ in range(5):
+        schedule.nudge("work")
+    step.go_on.release()
+    assert step.began.acquire(timeout=LIMIT_S)
+    step.go_on.release()
+    schedule.stop()
+
+    assert step.most_inside == 1
+    assert not step.began.acquire(blocking=False)
+
+
+def test_a_nudge_of_an_idle_job_runs_it_at_once() -> None:
+    step, clock = Counted(), SystemClock()
+    step.go_on.release(10)
+    schedule = Schedule(Ticks(clock), clock)
+    schedule.start([Job("work", step, interval_s=3600, limit_s=60)])
+    assert step.began.acquire(timeout=LIMIT_S)
+
+    schedule.nudge("work")
+
+    assert step.began.acquire(timeout=LIMIT_S)
+    schedule.stop()
+
+
+def test_a_nudge_of_nobody_or_after_the_stop_is_no_error() -> None:
+    clock = SystemClock()
+    schedule = Schedule(Ticks(clock), clock)
+    schedule.start([])
+    schedule.nudge("nobody")
+
+    schedule.stop()
+    schedule.nudge("nobody")
