@@ -6,6 +6,8 @@ from mo_sync.sandbox.faults import EVERYTHING, FAULTS, Fault, for_application, n
 from mo_sync.sandbox.gateway import DEFAULT_TOKEN, Gateway
 from mo_sync.sandbox.listing import ListRules
 from mo_sync.sandbox.records import ANY_APPLICATION, Attachment, Message
+from mo_sync.sandbox.scenario import Scenario
+from mo_sync.sandbox.traffic import demo_scenario, make_traffic
 
 __all__ = [
     "ANY_APPLICATION",
@@ -17,6 +19,9 @@ __all__ = [
     "Gateway",
     "ListRules",
     "Message",
+    "Scenario",
+    "demo_scenario",
     "for_application",
+    "make_traffic",
     "named",
 ]

@@ -17,6 +17,7 @@ from mo_sync.sandbox.journal import Journal
 from mo_sync.sandbox.listing import ListRules
 from mo_sync.sandbox.records import ANY_APPLICATION, Attachment, Message
 from mo_sync.sandbox.routes import answer
+from mo_sync.sandbox.scenario import Scenario
 from mo_sync.sandbox.server import Server
 
 __all__ = ["DEFAULT_TOKEN", "Gateway"]
@@ -132,3 +133,9 @@ class Gateway:
     def add_fault(self, target: str, *faults: Fault) -> None:
         """Spoil the next calls of a target: an attachment's id, ``for_application(...)`` or ``EVERYTHING``."""
         self._room.faults.add(target, *faults)
+
+    def load(self, scenario: Scenario) -> None:
+        """Hold what a scenario asks for, and plan its faults."""
+        self._room.inventory.put(*scenario.attachments, *scenario.messages)
+        for target, fault in scenario.faults:
+            self._room.faults.add(target, fault)

@@ -91,7 +91,7 @@ def answer(room: Backroom, request: Request) -> Answer:
         return _noted(room, request, refusal.answer)
     if route.step is None:
         return _handled(route, call, subject)
-    fault = room.faults.take(route.step, subject, call.application_id)
+    fault = room.faults.take(route.step, subject, _owner(call, subject))
     said = _spoilt(route, call, subject, fault)
     return _noted(room, request, said, call=call, step=route.step, subject=subject, fault=fault)
 
@@ -114,6 +114,14 @@ def _caller(room: Backroom, request: Request, route: Route) -> str:
     if application is None:
         raise Refusal(scg_error(401, "4010"))
     return application
+
+
+def _owner(call: Call, subject: str) -> str:
+    """Whose call it is: under a token of any application, that of the attachment."""
+    attachment = call.room.inventory.attachment(subject)
+    if call.application_id != ANY_APPLICATION or attachment is None:
+        return call.application_id
+    return attachment.application_id
 
 
 def _handled(route: Route, call: Call, subject: str) -> Answer:
