@@ -6,7 +6,7 @@ becomes of an attachment after an attempt; the ledger merely writes down what it
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TypeAlias, assert_never
@@ -174,8 +174,10 @@ def _after_failure(claim: Claim, failed: Failed, *, now: datetime, policy: Polic
             return _absent(claim, failed, now=now, policy=policy, roll=roll)
         case Verdict.SNOOZE:
             return _snooze(claim, failed, now=now, policy=policy, roll=roll)
-        case Verdict.HOLD | Verdict.THROTTLED:
-            return _hold(claim, failed, now=now, policy=policy, roll=roll)
+        case Verdict.HOLD:
+            return _hold(claim, failed, now=now, policy=policy)
+        case Verdict.THROTTLED:
+            return _throttled(claim, failed, now=now, policy=policy, roll=roll)
         case Verdict.PERMANENT:
             return Transition(State.FAILED, claim.attempts + 1, None, failed.reason, claim.absences)
         case _:
@@ -210,19 +212,24 @@ def _snooze(claim: Claim, failed: Failed, *, now: datetime, policy: Policy, roll
     return Transition(State.PENDING, claim.attempts, _due(claim, now, wait_s), failed.reason, claim.absences)
 
 
-def _hold(claim: Claim, failed: Failed, *, now: datetime, policy: Policy, roll: float) -> Transition:
-    throttled = failed.verdict is Verdict.THROTTLED
-    wait_s = max(delay(1, roll, policy) if throttled else policy.hold_s, _asked(failed, policy))
-    until = now + timedelta(seconds=wait_s)
-    return Transition(
-        State.PENDING,
-        claim.attempts,
-        until,
-        failed.reason,
-        claim.absences,
-        hold_application_until=until,
-        hold_state="throttled" if throttled else "held",
-    )
+def _hold(claim: Claim, failed: Failed, *, policy: Policy, now: datetime) -> Transition:
+    """The application rests. No deadline ends this: mended credentials bring back what waited, however long it was."""
+    until = now + timedelta(seconds=max(policy.hold_s, _asked(failed, policy)))
+    resting = Transition(State.PENDING, claim.attempts, until, failed.reason, claim.absences)
+    return replace(resting, hold_application_until=until, hold_state="held")
+
+
+def _throttled(claim: Claim, failed: Failed, *, now: datetime, policy: Policy, roll: float) -> Transition:
+    """The application pauses. Past the deadline it counts as any failure, else it could go on for ever.
+
+    The pause is spread over one to two times ``base_s``: one of (nearly) nothing would hammer who asked for less.
+    """
+    pause_s = min(policy.base_s * (1.0 + roll), policy.max_delay_s)
+    until = now + timedelta(seconds=max(pause_s, _asked(failed, policy)))
+    resting = Transition(State.PENDING, claim.attempts, until, failed.reason, claim.absences)
+    if now >= claim.deadline_at:
+        resting = _retry(claim, failed, now=now, policy=policy, roll=roll)
+    return replace(resting, hold_application_until=until, hold_state="throttled")
 
 
 def _due(claim: Claim, now: datetime, wait_s: float) -> datetime:
@@ -232,5 +239,6 @@ def _due(claim: Claim, now: datetime, wait_s: float) -> datetime:
 
 
 def _asked(failed: Failed, policy: Policy) -> float:
-    """What the gateway asked for, within reason: a Retry-After of a year is not obeyed."""
-    return min(failed.retry_after_s or 0.0, policy.max_delay_s)
+    """What the gateway asked for, within reason: a Retry-After of a year, or one that is no number, is not obeyed."""
+    asked_s = failed.retry_after_s or 0.0
+    return min(asked_s, policy.max_delay_s) if asked_s > 0.0 else 0.0
