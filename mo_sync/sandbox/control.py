@@ -5,14 +5,15 @@ from __future__ import annotations
 import base64
 import binascii
 from dataclasses import asdict
-from typing import Any, TypeVar
+from datetime import datetime
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
 from mo_sync.sandbox.answers import NO_CONTENT, Answer, Refusal, as_json
 from mo_sync.sandbox.call import Call
 from mo_sync.sandbox.faults import EVERYTHING, FAULTS, named
-from mo_sync.sandbox.records import DEFAULT_APPLICATION, Attachment, Message
+from mo_sync.sandbox.records import DEFAULT_APPLICATION, EPOCH, Attachment, Message
 
 __all__ = ["add_attachments", "add_faults", "add_messages", "clear_faults", "faults", "log", "set_latency"]
 
@@ -46,6 +47,28 @@ class _Put(msgspec.Struct, forbid_unknown_fields=True):
     name: str = ""
     filename: str = ""
     application_id: int | str = DEFAULT_APPLICATION
+
+
+_DATES = {"created_at": "created_date", "updated_at": "last_updated_date"}
+_Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class _Row(msgspec.Struct, forbid_unknown_fields=True, rename=_DATES):
+    """A message, as the inbox shows it."""
+
+    id: str
+    attachments: tuple[str, ...] = ()
+    from_address: str = ""
+    to_address: str = ""
+    body: str = ""
+    subject: str = ""
+    type: str = "MMS"
+    direction: str = "MO"
+    state: str = "RECEIVED"
+    customer_sender_id: str = ""
+    application_id: int | str = DEFAULT_APPLICATION
+    created_at: _Moment = EPOCH
+    updated_at: _Moment = EPOCH
 
 
 class _Latency(msgspec.Struct, forbid_unknown_fields=True):
@@ -95,11 +118,9 @@ def add_attachments(call: Call, _: str) -> Answer:
 
 def add_messages(call: Call, _: str) -> Answer:
     """A message with the field names of the inbox, or a list of them; only ``id`` must be there."""
-    for given in _listed(call):
-        try:
-            call.room.inventory.put(msgspec.convert(_without_dates(given), Message))
-        except msgspec.ValidationError as error:
-            raise _refused(str(error)) from error
+    for row in _forms(call, _Row):
+        fields = msgspec.structs.asdict(row) | {"application_id": str(row.application_id)}
+        call.room.inventory.put(Message(**fields))
     return NO_CONTENT
 
 
@@ -133,17 +154,6 @@ def _listed(call: Call) -> list[Any]:
     except msgspec.DecodeError as error:
         raise _refused(str(error)) from error
     return value if isinstance(value, list) else [value]
-
-
-def _without_dates(given: Any) -> Any:
-    """An inbox row's names as those of ``Message``."""
-    if not isinstance(given, dict):
-        return given
-    names = {"created_date": "created_at", "last_updated_date": "updated_at", "version_number": "version"}
-    renamed = {names.get(name, name): value for name, value in given.items()}
-    if "application_id" in renamed:
-        renamed["application_id"] = str(renamed["application_id"])
-    return renamed
 
 
 def _bytes(content: str | None) -> bytes | None:

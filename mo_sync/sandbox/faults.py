@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, get_args
 
-from mo_sync.sandbox.answers import Answer, worded
+from mo_sync.sandbox.answers import WORDINGS, Answer, worded
 from mo_sync.sandbox.clock import toss
 
 __all__ = ["EVERYTHING", "FAULTS", "TRANSIENT", "Fault", "FaultPlan", "Step", "applied", "for_application", "named"]
@@ -137,10 +137,18 @@ TRANSIENT: Final[tuple[Fault, ...]] = tuple(
 
 
 def named(name: str, **changes: Any) -> Fault:
-    """A fault of the table, changed: ``named("short", step="mint", times=3)``. KeyError: no such fault."""
+    """A fault of the table, changed: ``named("short", step="mint", times=3)``.
+
+    KeyError: there is no such fault; ValueError: it cannot be changed so.
+    """
     fault = replace(FAULTS[name], **changes)
-    if fault.step not in STEPS:
-        raise ValueError(f"step is {fault.step!r}; allowed are {', '.join(STEPS)}")
+    for field, value, allowed in (("step", fault.step, STEPS), ("wording", fault.wording, tuple(WORDINGS))):
+        if value not in allowed:
+            raise ValueError(f"{field} is {value!r}; allowed are {', '.join(allowed)}")
+    if fault.times is not None and fault.times < 1:
+        raise ValueError(f"times is {fault.times}; it must be 1 or more, or null for ever")
+    if not 0 <= fault.share <= 1:
+        raise ValueError(f"share is {fault.share}; it must lie between 0 and 1")
     return fault
 
 

@@ -57,7 +57,7 @@ class _Connection(socketserver.StreamRequestHandler):
             return False
         answer = self.server.answer(request)
         line.dawdle(answer.delay_s)
-        return send(line, answer, keep=request.keep)
+        return send(line, answer, keep=request.keep and request.method != "HEAD")
 
 
 class Server(socketserver.TCPServer):

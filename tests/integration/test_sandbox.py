@@ -401,7 +401,15 @@ def test_faults_can_be_ordered_over_http(gateway: Gateway, ask: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "order", [{"fault": "no such"}, {"fault": "short", "step": "nap"}, {"fault": "short", "times": "2"}, {}, 5]
+    "order",
+    [
+        {"fault": "no such"},
+        {"fault": "short", "step": "nap"},
+        {"fault": "short", "times": "2"},
+        {"fault": "short", "times": 0},
+        {},
+        5,
+    ],
 )
 def test_a_fault_that_cannot_be_is_refused(ask: Client, order: object) -> None:
     answer = ask("POST", "/_sandbox/faults", json=order)
@@ -432,6 +440,7 @@ def test_attachments_and_messages_can_be_put_in_over_http(ask: Client) -> None:
     assert error(ask.fetch("unready")) == (400, "SCG_ERROR_40030")
     assert ask("GET", f"{MESSAGING}/messaging/messages/m").json()["created_date"] == row["created_date"]
     assert ask("POST", "/_sandbox/attachments", json={"id": "x", "content": "?"}).status_code == 400
+    assert ask("POST", "/_sandbox/messages", json={"id": "x", "created_date": "2026-02-03T04:05:06"}).status_code == 400
 
 
 def test_the_log_counts_requests_by_step_and_attachment(gateway: Gateway, ask: Client) -> None:
