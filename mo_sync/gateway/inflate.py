@@ -1,0 +1,61 @@
+"""Undoes a Content-Encoding that nobody asked for, without trust in it.
+
+urllib3 could, but takes a compressed stream that ends too early for a whole one.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from typing import Final
+
+__all__ = ["DecodeFailed", "Inflater", "decoder"]
+
+_WBITS: Final = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+_PIECE: Final = 1024 * 1024
+
+
+class DecodeFailed(Exception):
+    """The body is not encoded as its header says, or not in a way that we know."""
+
+
+class Inflater:
+    """Decodes one body. ``feed`` yields pieces of at most a megabyte, so that a bomb is noticed while it bursts."""
+
+    def __init__(self, wbits: int) -> None:
+        self._wbits = wbits
+        self._stream = zlib.decompressobj(wbits)
+        self._fed = False
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """The decoded pieces of ``data``. Raises DecodeFailed."""
+        full = False
+        while data or (full and not self._stream.eof):
+            if self._stream.eof:  # gzip allows several members in a row
+                self._stream = zlib.decompressobj(self._wbits)
+            self._fed = True
+            piece = self._piece(data)
+            yield piece
+            full = len(piece) == _PIECE  # then zlib may hold back more, though all input is consumed
+            data = self._stream.unconsumed_tail or self._stream.unused_data
+
+    def end(self) -> None:
+        """Raises DecodeFailed when what was fed is not whole."""
+        if self._fed and not self._stream.eof:
+            raise DecodeFailed
+
+    def _piece(self, data: bytes) -> bytes:
+        try:
+            return self._stream.decompress(data, _PIECE)
+        except zlib.error as error:
+            raise DecodeFailed from error
+
+
+def decoder(content_encoding: str | None) -> Inflater | None:
+    """What undoes ``content_encoding``; None when there is nothing to undo. Raises DecodeFailed for the unknown."""
+    name = (content_encoding or "").strip().lower()
+    if name in ("", "identity"):
+        return None
+    if name not in _WBITS:
+        raise DecodeFailed
+    return Inflater(_WBITS[name])
