@@ -30,7 +30,7 @@ from mo_sync.settings import Retry, Settings
 from mo_sync.store import Store, open_store
 from mo_sync.verdicts import Verdict
 
-__all__ = ["Service", "Summary", "Tally", "policy_of"]
+__all__ = ["Service", "Summary", "Tally", "exit_code", "policy_of"]
 
 _log = structlog.get_logger(__name__)
 
@@ -111,6 +111,7 @@ class Service:
         ledger: Ledger,
         store: Store,
         gateway: Gateway,
+        intake: Intake,
         drop: DropFeed | None,
         fetcher: Fetcher,
     ) -> None:
@@ -120,6 +121,7 @@ class Service:
         self.ledger = ledger
         self.store = store
         self.gateway = gateway
+        self.intake = intake
         self.drop = drop
         self._fetcher = fetcher
         self._watchers: list[Callable[[Sequence[Settlement]], None]] = [_log_settled]
@@ -133,6 +135,7 @@ class Service:
             clock=clock,
             worker=worker,
             watcher=self._settled,
+            abort=gateway.abort,
         )
 
     @classmethod
@@ -157,6 +160,7 @@ class Service:
             ledger=ledger,
             store=store,
             gateway=gateway,
+            intake=intake,
             drop=drop,
             fetcher=fetcher,
         )
@@ -204,7 +208,7 @@ class Service:
             paused=worked.no_room,
             interrupted=stop.is_set(),
             took_s=self.clock.monotonic() - began,
-            exit_code=_exit_code(tally, counts, paused=worked.no_room is not None),
+            exit_code=exit_code(tally, counts, paused=worked.no_room is not None),
         )
 
     def reload(self, settings: Settings) -> None:
@@ -220,6 +224,7 @@ class Service:
         ended = self.reconciler.close(grace_s=grace_s, hurry=hurry)
         if self.drop is not None:
             self.drop.close()
+        self.gateway.close()
         self.store.close()
         self.ledger.close()
         return ended
@@ -237,7 +242,8 @@ class Service:
             watcher(settlements)
 
 
-def _exit_code(tally: Tally, counts: dict[State, int], *, paused: bool) -> ExitCode:
+def exit_code(tally: Tally, counts: dict[State, int], *, paused: bool) -> ExitCode:
+    """What a pass exits with: come back (4, or 75 when nothing was possible), look (5), or done (0)."""
     if any(counts.get(state) for state in _WILL_BE_RETRIED):
         return ExitCode.NOTHING_POSSIBLE_NOW if paused or tally.gateway_silent else ExitCode.WORK_REMAINS
     if any(counts.get(state) for state in _NEEDS_A_PERSON):

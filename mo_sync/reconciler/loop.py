@@ -13,6 +13,7 @@ before the file gets its final name, and shown when it is settled. Whoever lost 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -51,7 +52,10 @@ class Worked:
 
 
 class Reconciler:
-    """Claims, fetches and settles. :meth:`work` may be called again and again, by one thread at a time."""
+    """Claims, fetches and settles. :meth:`work` may be called again and again, by one thread at a time.
+
+    ``watcher`` hears of what was settled; ``abort`` ends waits for the network when the grace of a stop is over.
+    """
 
     def __init__(
         self,
@@ -65,6 +69,7 @@ class Reconciler:
         clock: Clock,
         worker: str,
         watcher: Watcher,
+        abort: Callable[[], None],
     ) -> None:
         self._ledger = ledger
         self._store = store
@@ -72,6 +77,7 @@ class Reconciler:
         self.limits = limits
         self._clock = clock
         self._worker = worker
+        self._abort = abort
         self._flight = Flight(sync.workers, backlog=sync.batch)
         self._finisher = Finisher(
             ledger=ledger,
@@ -130,6 +136,8 @@ class Reconciler:
         self._wait_for_landings(grace_s, hurry)
         self._closing.set()
         self._crew.break_off()
+        if len(self._flight):
+            self._abort()
         self._flight.wait_until_empty(patience_s=_BREAK_OFF_S)
         self._give_back_the_rest()
         ended = self._crew.close(patience_s=0.5)
