@@ -163,7 +163,7 @@ class Content:
         if self._watch.excess:
             return self._troubled(Trouble.LENGTH_MISMATCH, f"{self.content_length} bytes announced")
         if self.content_length not in (None, self._received):
-            return self._troubled(Trouble.TRUNCATED, f"{self._received} of {self.content_length} bytes came")
+            return self._troubled(Trouble.TRUNCATED, f"{self.content_length} bytes announced")
         return Pumped(self._received)
 
     def _too_large(self, announced: int | None, max_bytes: int) -> Refused:

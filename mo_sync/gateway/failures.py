@@ -31,7 +31,7 @@ class Asked:
     def answered(self, status: int, problem: Problem, retry_after_s: float | None = None) -> Failed:
         """The failure that an answer is."""
         ruling = self._for(judge(self.step, status, problem.code, asked_to_wait=retry_after_s is not None))
-        said = f" ({problem.description})" if problem.description else ""
+        said = f', saying "{problem.description}"' if problem.description else ""
         code = f" {problem.code}" if problem.code else ""
         return Failed(
             step=self.step,
@@ -45,11 +45,12 @@ class Asked:
     def troubled(self, trouble: Trouble, *, status: int | None = None, detail: str = "", received: int = 0) -> Failed:
         """The failure that has no usable answer. ``detail`` holds no secret; ``received`` counts bytes of the body."""
         ruling = self._for(judge_trouble(trouble))
-        said = f" ({detail})" if detail else ""
+        remarks = ", ".join(filter(None, (detail, f"after {received} bytes" if received else "")))
+        said = f" ({remarks})" if remarks else ""
         return Failed(
             step=self.step,
             status=status,
-            code=trouble,
+            code=trouble.value,
             verdict=ruling.verdict,
             reason=f"{self.host}: {ruling.reason}{said}",
             retry_after_s=ruling.rest_s,

@@ -59,9 +59,7 @@ _LATER = Ruling(Verdict.SNOOZE, "it is not uploaded yet, or not in a state to be
 _UNAVAILABLE = Ruling(Verdict.RETRY, "the service is unavailable")
 _SLOWER = Ruling(Verdict.THROTTLED, "it asks to slow down")
 _BUSY = Ruling(Verdict.THROTTLED, "the service is unavailable and says when to come back")
-_NO_SUCH = Ruling(
-    Verdict.ABSENT, "there is no such attachment (or not yet: believed when repeated)", "retry it if it should exist"
-)
+_NO_SUCH = Ruling(Verdict.ABSENT, "there is no such attachment, or not yet", "retry it if it should exist")
 _REFUSED = Ruling(Verdict.HOLD, "the token is missing, wrong or not this application's", _TOKEN)
 _NO_CREDIT = Ruling(Verdict.HOLD, "there is no credit, or the quota is used up", _CREDIT, rest_s=3600.0)
 _EXPIRED = Ruling(Verdict.REMINT, "the content token expired")
@@ -144,7 +142,7 @@ TROUBLES: Final[dict[Trouble, Ruling]] = {
 }
 """What each trouble means. An outage is nobody's attachment's fault, so it pauses the application, using no attempt."""
 
-_SCG = re.compile(r"\s*(?:SCG_ERROR_)?0*(\d{3,5})\s*", re.IGNORECASE)
+_SCG = re.compile(r"\s*(?:SCG_ERROR_)?0*(\d{3,5})\s*", re.IGNORECASE | re.ASCII)
 
 
 def scg_number(code: str | int | None) -> str:
