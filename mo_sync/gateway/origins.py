@@ -84,12 +84,15 @@ def follow(hop: Hop, location: str | None, home: Origin, *, elsewhere: bool) -> 
     Credentials go to ``home`` only, and never again once we were sent away from it. ``elsewhere`` allows other hosts:
     a gateway may hand content over to an object store by an address signed in advance. From https we never go to http.
     """
+    # urljoin would quietly drop line ends and tabs: what holds any is no address.
+    if not location or not (location.isascii() and location.isprintable()):
+        return None
     try:
-        url = urljoin(hop.url, location or "").partition("#")[0]
+        url = urljoin(hop.url, location).partition("#")[0]
     except ValueError:
         return None
     here, there = origin_of(hop.url), origin_of(url)
-    if not location or here is None or there is None or not (url.isascii() and url.isprintable()):
+    if here is None or there is None:
         return None
     if there == home:
         return Hop(url, hop.with_credentials)
