@@ -122,10 +122,9 @@ def trouble_of(error: BaseException) -> Trouble:
 def detail(error: BaseException) -> str:
     """What the system says of the innermost cause (``Connection refused``): words that hold no address; else ""."""
     cause = list(_layers(error))[-1]
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return cause.verify_message
-    if isinstance(cause, ssl.SSLError):
-        return (cause.reason or "").replace("_", " ").lower()
+    if isinstance(cause, ssl.SSLError):  # neither attribute is there when Python raised it rather than OpenSSL
+        words: str = getattr(cause, "verify_message", "") or getattr(cause, "reason", "") or ""
+        return words.replace("_", " ").lower()
     if status := _tunnel_status(cause):
         return f"it answered {status}"
     return cause.strerror or "" if isinstance(cause, OSError) and cause.errno is not None else ""
