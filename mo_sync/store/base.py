@@ -1,0 +1,126 @@
+"""What a store promises, whatever it is made of.
+
+A file comes to rest in four steps, each of which may fail without harm to another file::
+
+    stage     a temporary file that no reader can see       worker threads
+    harden    the bytes are durable                         one thread, many at once
+    place     the final name, and that is durable           the same thread, after it looked at the leases
+    (the ledger is told)
+
+The contract, which ``tests/contract/test_store.py`` holds every implementation to:
+
+- A key shows a whole file or nothing. No reader ever sees a part, at no moment, after no crash.
+- Until ``place`` answers, nothing is promised; once it answers :class:`Placed`, the file survives a power cut.
+- ``place`` may be repeated. If the key already holds the same bytes they are *adopted* (and made durable, which whoever
+  died before may not have done); if it holds others, they are replaced at one stroke. A key belongs to one attachment.
+- Errors of the disk are ``OSError`` with an ``errno``, told for each file of a batch: one bad file costs no other.
+- ``discard`` and ``remove`` may be repeated, ``sweep`` may be run by many at once.
+- Whatever a dead process left behind is found and removed by the next ``sweep`` of any process.
+- ``stage``, the methods of :class:`Staged`, ``open``, ``size`` and ``free_bytes`` may be called by any thread; one
+  staged file belongs to one thread at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import BinaryIO, Literal, Protocol
+
+__all__ = ["HEAD_BYTES", "Finding", "Placed", "Placement", "Staged", "Store"]
+
+HEAD_BYTES = 4096
+"""How many of a file's first bytes are kept for a look at its type."""
+
+
+class Staged(Protocol):
+    """A file on its way. It belongs to one lease."""
+
+    @property
+    def size(self) -> int:
+        """Bytes written so far."""
+
+    @property
+    def head(self) -> bytes:
+        """The first :data:`HEAD_BYTES` bytes, or what there is of them."""
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of what was written, lower-case hex."""
+
+    def write(self, data: bytes) -> None:
+        """Append all of ``data``. Raises OSError; then the file is worthless and must be discarded."""
+
+    def finish(self) -> None:
+        """No more will be written. Raises OSError, as ``write`` does."""
+
+    def discard(self) -> None:
+        """Remove it, unless it was placed. May be repeated; never raises: what resists is swept later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """A staged file and the key under which it shall rest."""
+
+    staged: Staged
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """It rests under its key, whole and durable. ``adopted``: the same bytes were there already."""
+
+    adopted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of a check-up: what was looked at, how it stands, and what to do when it is not ok."""
+
+    level: Literal["ok", "warning", "failed"]
+    subject: str
+    detail: str
+    hint: str = ""
+
+
+class Store(Protocol):
+    """Where the files are kept. Keys are relative paths with ``/``; no part is empty or begins with a dot."""
+
+    def stage(self, lease: str) -> Staged:
+        """A new empty temporary file. Raises OSError."""
+
+    def harden(self, batch: Sequence[Staged]) -> list[OSError | None]:
+        """Make the bytes of finished files durable; for each of ``batch``, in order, what went wrong."""
+
+    def place(self, batch: Sequence[Placement]) -> list[Placed | OSError]:
+        """Give each its key, durably; for each of ``batch``, in order, what came of it.
+
+        What was not hardened is hardened first. A file whose answer is an error may still have become visible under
+        its key (whole), but must not be called stored.
+        """
+
+    def open(self, key: str) -> BinaryIO:
+        """The file under ``key``, to be read and closed. Raises FileNotFoundError or another OSError."""
+
+    def size(self, key: str) -> int | None:
+        """How many bytes lie under ``key``; None when there is no such file. Raises OSError."""
+
+    def remove(self, key: str) -> bool:
+        """Remove it, durably; whether it was there. Raises OSError."""
+
+    def free_bytes(self) -> int:
+        """How much may still be written. Raises StoreOutOfReach."""
+
+    def sweep(self) -> list[str]:
+        """Remove the temporary files of dead workers; the names of those workers, whose claims may be freed.
+
+        Raises StoreOutOfReach.
+        """
+
+    def neighbours(self) -> list[str]:
+        """The names of the other workers that use this store right now. Raises StoreOutOfReach."""
+
+    def check(self) -> list[Finding]:
+        """Try it out and say how it stands; for ``mo-sync doctor``. Never raises for a fault of the store."""
+
+    def close(self) -> None:
+        """Remove this worker's temporary files and let go. May be repeated."""

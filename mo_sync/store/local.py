@@ -1,0 +1,209 @@
+"""A store that is a folder.
+
+``root/2026/11/20/<message>/<file>`` holds the files, ``root/.incoming/<worker>/`` what is on its way. Modes are 0640
+for files and 0750 for folders, less what the umask takes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from mo_sync.errors import StoreOutOfReach
+from mo_sync.store.base import Finding, Placed, Placement, Staged
+from mo_sync.store.checkup import check_up
+from mo_sync.store.durable import SyncCrew, start_writing
+from mo_sync.store.folders import FOLDER_MODE, Folders, Parts, parts_of
+from mo_sync.store.incoming import Incoming, LocalStaged, dead_workers, live_workers
+
+__all__ = ["LocalStore"]
+
+_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_HINT: Final = "give mo-sync's user the right to write there, then run mo-sync doctor"
+
+
+class LocalStore:
+    """See :class:`mo_sync.store.base.Store`. ``harden`` and ``place`` are for one thread."""
+
+    def __init__(self, root: Path, worker: str) -> None:
+        """Make ``root`` if it is missing, and a folder for ``worker`` in it. Raises StoreOutOfReach."""
+        self.root = root.absolute()
+        self.worker = worker
+        self._known: set[tuple[Parts, int]] = set()
+        self._crew = SyncCrew()
+        try:
+            _make_root(self.root)
+            self._incoming = Incoming(self.root, worker)
+        except OSError as error:
+            raise self._out_of_reach("store-not-writable", error) from error
+
+    def __repr__(self) -> str:
+        return f"LocalStore({str(self.root)!r})"
+
+    def stage(self, lease: str) -> LocalStaged:
+        return self._incoming.stage(lease)
+
+    def harden(self, batch: Sequence[Staged]) -> list[OSError | None]:
+        own = [_own(staged) for staged in batch]
+        waiting = [staged for staged in own if not staged.hardened and staged.trouble is None]
+        for staged in waiting:
+            start_writing(staged.file)
+        for staged, trouble in zip(waiting, self._crew.sync([staged.file for staged in waiting]), strict=True):
+            staged.hardened = trouble is None
+            staged.trouble = trouble
+        return [staged.trouble for staged in own]
+
+    def place(self, batch: Sequence[Placement]) -> list[Placed | OSError]:
+        troubles = self.harden([item.staged for item in batch])
+        try:
+            with Folders(self.root, self._known) as folders:
+                answers = [trouble or _place(item, folders) for item, trouble in zip(batch, troubles, strict=True)]
+                return self._settle(folders, batch, answers)
+        except OSError as error:  # the root itself
+            return [error] * len(batch)
+
+    def _settle(
+        self, folders: Folders, batch: Sequence[Placement], answers: list[Placed | OSError]
+    ) -> list[Placed | OSError]:
+        """Make durable what was placed; those whose folders resisted were not."""
+        homes = {n: parts_of(batch[n].key)[:-1] for n, answer in enumerate(answers) if isinstance(answer, Placed)}
+        resisting = folders.settle(homes.values(), self._crew)
+        for n, home in homes.items():
+            on_the_way = [home[:depth] for depth in range(len(home) + 1)]
+            answers[n] = next((resisting[folder] for folder in on_the_way if folder in resisting), answers[n])
+        return answers
+
+    def open(self, key: str) -> BinaryIO:
+        *way, name = parts_of(key)
+        with Folders(self.root, self._known) as folders:
+            file = os.open(name, _READ, dir_fd=folders.find(tuple(way)))
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            os.close(file)
+            raise _in_the_way(errno.EINVAL, key)
+        return os.fdopen(file, "rb")
+
+    def size(self, key: str) -> int | None:
+        *way, name = parts_of(key)
+        try:
+            with Folders(self.root, self._known) as folders:
+                found = os.stat(name, dir_fd=folders.find(tuple(way)), follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        if not stat.S_ISREG(found.st_mode):
+            raise _in_the_way(errno.EINVAL, key)
+        return found.st_size
+
+    def remove(self, key: str) -> bool:
+        """The folder of a message goes with its last file."""
+        *way, name = parts_of(key)
+        home = tuple(way)
+        with Folders(self.root, self._known) as folders:
+            try:
+                os.unlink(name, dir_fd=folders.find(home))
+            except FileNotFoundError:
+                return False
+            os.fsync(folders.find(home))
+            if home:
+                with contextlib.suppress(OSError):
+                    os.rmdir(home[-1], dir_fd=folders.find(home[:-1]))
+                os.fsync(folders.find(home[:-1]))
+        return True
+
+    def free_bytes(self) -> int:
+        try:
+            found = os.statvfs(self.root)
+        except OSError as error:
+            raise self._out_of_reach("store-gone", error) from error
+        return found.f_bavail * found.f_frsize
+
+    def sweep(self) -> list[str]:
+        try:
+            return dead_workers(self.root)
+        except OSError as error:
+            raise self._out_of_reach("store-not-swept", error) from error
+
+    def neighbours(self) -> list[str]:
+        try:
+            return [name for name in live_workers(self.root) if name != self.worker]
+        except OSError as error:
+            raise self._out_of_reach("store-gone", error) from error
+
+    def check(self) -> list[Finding]:
+        return check_up(self, self.root)
+
+    def close(self) -> None:
+        self._incoming.close()
+        self._crew.close()
+
+    def _out_of_reach(self, code: str, error: OSError) -> StoreOutOfReach:
+        return StoreOutOfReach(code, error.strerror or str(error), item=f"the store {self.root}", hint=_HINT)
+
+
+def _own(staged: Staged) -> LocalStaged:
+    if not isinstance(staged, LocalStaged):
+        raise TypeError(f"{type(staged).__name__} was not staged by this store")
+    return staged
+
+
+def _place(item: Placement, folders: Folders) -> Placed | OSError:
+    staged = _own(item.staged)
+    try:
+        *way, name = parts_of(item.key)
+        home = folders.make(tuple(way))
+        if _holds(home, name, staged, key=item.key):
+            staged.discard()
+            return Placed(adopted=True)
+        staged.move(home, name)
+    except OSError as error:
+        return error
+    return Placed()
+
+
+def _holds(home: int, name: str, staged: LocalStaged, *, key: str) -> bool:
+    """Whether the same bytes lie there already; then they are durable. Raises OSError for what must not be replaced."""
+    try:
+        found = os.stat(name, dir_fd=home, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    if not stat.S_ISREG(found.st_mode):
+        raise _in_the_way(errno.EISDIR if stat.S_ISDIR(found.st_mode) else errno.EEXIST, key)
+    return found.st_size == staged.size and _same_bytes(home, name, staged)
+
+
+def _same_bytes(home: int, name: str, staged: LocalStaged) -> bool:
+    try:
+        with os.fdopen(os.open(name, _READ, dir_fd=home), "rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != staged.sha256:
+                return False
+            os.fsync(file.fileno())
+            return True
+    except OSError:  # it cannot even be read: the new one replaces it
+        return False
+
+
+def _in_the_way(number: int, key: str) -> OSError:
+    return OSError(number, f"{key} in the store is a folder, a link or a device, not a file")
+
+
+def _make_root(root: Path) -> None:
+    """Make ``root`` and what is missing above it, durably."""
+    missing = [folder for folder in (root, *root.parents) if not folder.exists()]
+    for folder in reversed(missing):
+        folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
+        _sync_folder(folder.parent)
+    with contextlib.suppress(PermissionError):  # whoever made it for us owns the folder above
+        _sync_folder(root.parent)
+
+
+def _sync_folder(path: Path) -> None:
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
