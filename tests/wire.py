@@ -86,10 +86,14 @@ def says(data: bytes) -> Script:
 
 @dataclass
 class WireServer:
-    """Plays ``script`` for each request; ``asked`` keeps them all. With a ``context`` it speaks TLS."""
+    """Plays ``script`` for each request; ``asked`` keeps them all. With a ``context`` it speaks TLS.
+
+    ``greeting`` is said before anything was asked.
+    """
 
     script: Script
     context: ssl.SSLContext | None = None
+    greeting: bytes = b""
     asked: list[Asked] = field(default_factory=list)
     _over: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
@@ -139,6 +143,7 @@ class WireServer:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             served = self.context.wrap_socket(sock, server_side=True) if self.context else sock
             with served:
+                served.sendall(self.greeting)
                 self._talk(Line(served, self._over), number)
 
     def _talk(self, line: Line, number: int) -> None:

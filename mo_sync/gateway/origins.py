@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import ip_address
 from urllib.parse import quote, urljoin, urlsplit
 
 from mo_sync.errors import ConfigurationError
 
-__all__ = ["Hop", "Origin", "base_of", "follow", "origin_of", "segment"]
+__all__ = ["Hop", "Origin", "base_of", "follow", "is_loopback", "origin_of", "segment"]
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -60,6 +61,15 @@ def base_of(base_url: str) -> tuple[str, Origin]:
             hint="give scheme and host, like https://api.syniverse.com",
         )
     return base_url.rstrip("/"), origin
+
+
+def is_loopback(url: str) -> bool:
+    """Whether ``url`` names this machine itself: ``localhost``, or an address such as 127.0.0.1 or ::1."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def segment(identity: str) -> str | None:

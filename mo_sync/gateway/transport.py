@@ -19,6 +19,7 @@ from urllib3.util.ssl_ import create_urllib3_context
 
 from mo_sync import settings
 from mo_sync.errors import ConfigurationError
+from mo_sync.gateway.origins import is_loopback
 from mo_sync.gateway.watch import POOL_CLASSES, Watch
 
 __all__ = ["Proxies", "Transport"]
@@ -28,7 +29,10 @@ _POOLS: Final = 4
 
 
 class Proxies:
-    """Which proxy leads to an address: the configured one, else the environment's, read once."""
+    """Which proxy leads to an address: the configured one, else the environment's, read once.
+
+    The environment's are never asked for this machine's own loopback addresses, which they could not reach.
+    """
 
     def __init__(self, configured: str | None) -> None:
         """Raises ConfigurationError ``proxy-invalid`` for a proxy that does not speak HTTP."""
@@ -57,7 +61,8 @@ class Proxies:
     def _choose(self, url: str) -> str | None:
         if self._configured or not self._environment:
             return self._configured
-        return None if should_bypass_proxies(url, no_proxy=None) else select_proxy(url, self._environment)
+        bypassed = is_loopback(url) or should_bypass_proxies(url, no_proxy=None)
+        return None if bypassed else select_proxy(url, self._environment)
 
 
 def _must_speak_http(proxy: str, item: str) -> None:

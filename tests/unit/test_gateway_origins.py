@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mo_sync.errors import ConfigurationError
-from mo_sync.gateway.origins import Hop, Origin, base_of, follow, origin_of, segment
+from mo_sync.gateway.origins import Hop, Origin, base_of, follow, is_loopback, origin_of, segment
 
 HOME = Origin("https", "api.syniverse.com", 443)
 HERE = Hop("https://api.syniverse.com/a/b", with_credentials=True)
@@ -106,3 +106,21 @@ def test_no_id_leaves_its_segment(identity: str) -> None:
     path = segment(identity)
 
     assert path is None or (path not in ("", ".", "..") and path.isascii() and not set(path) & set("/?#\\ \r\n"))
+
+
+@pytest.mark.parametrize(
+    ("url", "loopback"),
+    [
+        ("http://127.0.0.1:8080/x", True),
+        ("http://127.9.9.9", True),
+        ("http://[::1]:80", True),
+        ("http://localhost:80", True),
+        ("https://a.localhost", True),
+        ("https://api.syniverse.com", False),
+        ("https://localhost.example", False),
+        ("http://10.0.0.1", False),
+        ("nonsense", False),
+    ],
+)
+def test_loopback_is_this_machine_and_nothing_else(url: str, loopback: bool) -> None:
+    assert is_loopback(url) is loopback
