@@ -28,13 +28,18 @@ class Asked:
 
 @dataclass
 class Line:
-    """The server's end of one connection, for a script to misbehave on. ``over`` is set when the test is done."""
+    """The server's end of one connection, for a script to misbehave on. ``over`` is set when the test is done.
+
+    ``said`` counts what was sent on it.
+    """
 
     sock: socket.socket
     over: threading.Event
     ended: bool = False
+    said: int = 0
 
     def send(self, data: bytes) -> None:
+        self.said += 1
         self.sock.sendall(data)
 
     def end(self) -> None:

@@ -1,7 +1,7 @@
 """Syniverse's gateway, as far as attachments need it: mint a content token, open the content, ask for metadata.
 
 Every call answers with a value. Whatever goes wrong is a :class:`~mo_sync.lifecycle.Failed` whose verdict comes from
-:mod:`mo_sync.verdicts`; a stop is an :class:`~mo_sync.lifecycle.Interrupted`. Nothing is tried twice here.
+:mod:`mo_sync.verdicts`; a stop is an :class:`~mo_sync.lifecycle.Interrupted`. Trying again is not decided here.
 """
 
 from __future__ import annotations

@@ -20,7 +20,9 @@ from urllib3.util.ssl_ import create_urllib3_context
 from mo_sync import settings
 from mo_sync.errors import ConfigurationError
 from mo_sync.gateway.origins import is_loopback
+from mo_sync.gateway.troubles import trouble_of
 from mo_sync.gateway.watch import POOL_CLASSES, Watch
+from mo_sync.verdicts import Trouble
 
 __all__ = ["Proxies", "Transport"]
 
@@ -90,15 +92,17 @@ class Transport:
     def send(self, prepared: requests.PreparedRequest, watch: Watch) -> requests.Response:
         """The answer to ``prepared``: its head, the body still to be read. Redirects are not followed.
 
+        A connection that was kept from an earlier call may end in the moment it is used again: then, once, a new one
+        is made. So what is asked must be harmless when asked twice, as minting a token and reading are.
         Raises what :data:`mo_sync.gateway.troubles.CAUGHT` lists, and Stopped or TotalTimeout of ``watch``.
         """
-        left_s = watch.check()
-        timeouts = (min(self._connect_timeout_s, left_s), watch.idle_s)
-        proxies = self._proxies.towards(prepared.url or "")
-        with watch.on_this_thread():
-            return self._session().send(
-                prepared, stream=True, timeout=timeouts, proxies=proxies, allow_redirects=False, verify=True
-            )
+        watch.connected = False
+        try:
+            return self._send(prepared, watch)
+        except requests.ConnectionError as error:
+            if watch.connected or trouble_of(error) is not Trouble.RESET:
+                raise
+        return self._send(prepared, watch)
 
     def close(self) -> None:
         """Close the connections that lie idle; those in use close when their answers are read."""
@@ -106,6 +110,15 @@ class Transport:
             sessions = list(self._sessions)
         for session in sessions:
             session.close()
+
+    def _send(self, prepared: requests.PreparedRequest, watch: Watch) -> requests.Response:
+        left_s = watch.check()
+        timeouts = (min(self._connect_timeout_s, left_s), watch.idle_s)
+        proxies = self._proxies.towards(prepared.url or "")
+        with watch.on_this_thread():
+            return self._session().send(
+                prepared, stream=True, timeout=timeouts, proxies=proxies, allow_redirects=False, verify=True
+            )
 
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._of_this_thread, "session", None)

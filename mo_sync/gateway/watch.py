@@ -44,7 +44,8 @@ def _never() -> bool:
 class Watch:
     """The limits of one call: ``deadline`` on the clock's monotonic scale, ``idle_s`` of silence, the stops to hear.
 
-    ``at_end`` asks to look, when the body is over, for bytes that nobody announced; ``excess`` says some were there.
+    ``connected`` says that a connection was made for this call, rather than one used again. ``at_end`` asks to look,
+    when the body is over, for bytes that nobody announced; ``excess`` says that some were there.
     """
 
     clock: Clock
@@ -52,6 +53,7 @@ class Watch:
     idle_s: float
     aborted: Callable[[], bool] = _never
     stop: Callable[[], bool] = _never
+    connected: bool = False
     at_end: bool = False
     excess: bool = False
 
@@ -170,9 +172,23 @@ class _Response(http.client.HTTPResponse):
 class _Connection(HTTPConnection):
     response_class = _Response
 
+    def connect(self) -> None:
+        super().connect()
+        _connected()
+
 
 class _TlsConnection(HTTPSConnection):
     response_class = _Response
+
+    def connect(self) -> None:
+        super().connect()
+        _connected()
+
+
+def _connected() -> None:
+    watch = _current.get()
+    if watch is not None:
+        watch.connected = True
 
 
 class _Pool(HTTPConnectionPool):

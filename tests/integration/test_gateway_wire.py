@@ -361,9 +361,34 @@ def test_a_thread_keeps_one_connection_whatever_the_answers() -> None:
 def test_a_connection_that_the_server_let_go_is_made_again() -> None:
     with WireServer(then(MINTED, Line.end)) as server:
         gateway = gateway_of(server)
+        tokens = [gateway.mint(ID, "17226") for _ in range(50)]
+
+    assert all(isinstance(token, ContentToken) for token in tokens)
+
+
+@pytest.mark.parametrize("ending", [Line.end, Line.reset], ids=["closed", "reset"])
+def test_a_kept_connection_that_ends_when_used_again_costs_no_attempt(ending: Callable[[Line], None]) -> None:
+    def play(line: Line, _asked: Asked) -> None:
+        first_of_its_connection = line.said == 0
+        if first_of_its_connection:
+            line.send(MINTED)
+        else:
+            ending(line)
+
+    with WireServer(play) as server:
+        gateway = gateway_of(server)
         tokens = [gateway.mint(ID, "17226") for _ in range(5)]
 
     assert all(isinstance(token, ContentToken) for token in tokens)
+    assert (server.connections, len(server.asked)) == (5, 9)
+
+
+def test_a_new_connection_that_ends_at_once_is_a_failure() -> None:
+    with WireServer(lambda line, _asked: line.end()) as server:
+        found = failure(gateway_of(server).mint(ID, "17226"))
+
+    assert (found.code, found.verdict) == ("reset", Verdict.RETRY)
+    assert len(server.asked) == 1
 
 
 def test_an_unread_body_is_not_left_to_the_next_call() -> None:
