@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from pydantic import BeforeValidator, NonNegativeFloat, NonNegativeInt
+from pydantic import BeforeValidator, Field, NonNegativeInt
 
-__all__ = ["Duration", "Size", "duration", "size"]
+__all__ = ["LONGEST_S", "Duration", "Size", "duration", "duration_text", "size", "size_text"]
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
 _BYTES = {"": 1, "B": 1} | {
@@ -55,7 +55,34 @@ def size(value: object) -> object:
     return int(float(match[1]) * factor)
 
 
-Duration = Annotated[NonNegativeFloat, BeforeValidator(duration)]
+def duration_text(seconds: float) -> str:
+    """Seconds as one would write them, in the largest unit that holds them whole.
+
+    >>> duration_text(900.0), duration_text(0.5), duration_text(90), duration_text(0)
+    ('15m', '500ms', '90s', '0s')
+    """
+    for unit in ("d", "h", "m", "s"):
+        if seconds and seconds % _SECONDS[unit] == 0:
+            return f"{int(seconds / _SECONDS[unit])}{unit}"
+    return f"{round(seconds * 1000, 6):.15g}ms" if seconds else "0s"
+
+
+def size_text(count: int) -> str:
+    """Bytes as one would write them, in the largest unit that holds them whole.
+
+    >>> size_text(500_000_000), size_text(16 * 1024 * 1024), size_text(1500), size_text(0)
+    ('500MB', '16MiB', '1500B', '0B')
+    """
+    for unit, factor in sorted(_BYTES.items(), key=lambda pair: -pair[1]):
+        if count and count % factor == 0 and factor > 1:
+            return f"{count // factor}{unit}".replace("ki", "Ki")
+    return f"{count}B"
+
+
+LONGEST_S = 3650 * 86400.0
+"""Ten years: what is longer is a slip, and would not fit where moments are reckoned."""
+
+Duration = Annotated[float, Field(ge=0, le=LONGEST_S, allow_inf_nan=False), BeforeValidator(duration)]
 """Seconds."""
 Size = Annotated[NonNegativeInt, BeforeValidator(size)]
 """Bytes."""

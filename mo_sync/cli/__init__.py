@@ -1,0 +1,1 @@
+"""What people and their programs type: commands in, words and an exit code out."""

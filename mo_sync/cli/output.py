@@ -1,0 +1,200 @@
+"""How a command speaks: words and tables for people, one JSON document for programs.
+
+Results go to standard output, everything else to standard error. What came from outside is shown with its control
+characters made visible, so that no event can move a cursor or colour a terminal.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from io import StringIO
+from typing import TYPE_CHECKING, TextIO
+
+from mo_sync.log import mask_number
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["Output", "age", "bytes_text", "local_time", "mask_number", "printable"]
+
+_PIPED_WIDTH = 100_000
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) != "\n"}
+_CONTROLS |= {0x2028: "\\u2028", 0x2029: "\\u2029"}
+# What writes right to left, or says that it does, can make a line read as something that it is not.
+_CONTROLS |= {
+    code: f"\\u{code:04x}" for code in (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+}
+_SPANS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
+
+
+@dataclass(slots=True)
+class Output:
+    """Where a command's words go. ``as_json``: only :meth:`json` speaks; ``quiet``: only it and :meth:`warn` do.
+
+    A reader that went away (``mo-sync ledger list | head``) silences standard output and changes nothing else: the
+    command still ends with the exit code that it has earned. ``reader_gone`` says so to those who would go on for ever.
+    """
+
+    out: TextIO
+    err: TextIO
+    environ: Mapping[str, str] = field(default_factory=dict)
+    as_json: bool = False
+    quiet: bool = False
+    reader_gone: bool = field(default=False, init=False)
+
+    @property
+    def terminal(self) -> bool:
+        """Whether a person looks at standard output."""
+        return self.out.isatty()
+
+    def say(self, text: str = "") -> None:
+        """A line or more for people."""
+        if not (self.as_json or self.quiet):
+            self._write(printable(text) + "\n")
+
+    def result(self, text: str) -> None:
+        """A line that was asked for, such as a path: said even when quiet, but not among JSON."""
+        if not self.as_json:
+            self._write(printable(text) + "\n")
+
+    def warn(self, text: str) -> None:
+        """A line on standard error: a remark, or what is wrong."""
+        with contextlib.suppress(OSError, ValueError):
+            self.err.write(printable(text) + "\n")
+            self.err.flush()
+
+    def json(self, document: object) -> None:
+        """The one JSON document: indented on a terminal, one line elsewhere. Times become ISO-8601 in UTC."""
+        text = json.dumps(document, default=_plain, ensure_ascii=False, indent=2 if self.terminal else None)
+        self._write(text + "\n")
+
+    def table(self, heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        """A table for people. A column of numbers is set to the right; nothing is cut off when piped."""
+        from rich.table import Table
+        from rich.text import Text
+
+        if self.as_json or self.quiet:
+            return
+        numeric = [_numeric([row[place] for row in rows]) for place in range(len(heads))]
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+        for head, right in zip(heads, numeric, strict=True):
+            table.add_column(Text(head), justify="right" if right else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*(Text(_cell(value)) for value in row))
+        self._render(lambda console: console.print(table))
+
+    @contextlib.contextmanager
+    def progress(self, label: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+        """A bar on standard error while the block runs, on a terminal only; yields what moves it on by so many."""
+        if self.as_json or self.quiet or not self.err.isatty():
+            yield lambda _count: None
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=Console(file=self.err), transient=True) as bars:
+            task = bars.add_task(printable(label), total=total)
+            yield lambda count: bars.advance(task, count)
+
+    def _render(self, draw: Callable[[Console], None]) -> None:
+        """Draw by rich in memory, then write: a closed pipe is ours to handle, and trailing blanks are nobody's."""
+        from rich.console import Console
+
+        page = StringIO()
+        width = None if self.terminal else _PIPED_WIDTH
+        draw(Console(file=page, force_terminal=self.terminal, width=width, highlight=False, _environ=self.environ))
+        self._write("".join(f"{line.rstrip()}\n" for line in page.getvalue().splitlines()))
+
+    def _write(self, text: str) -> None:
+        if self.reader_gone:
+            return
+        try:
+            self.out.write(text)
+            self.out.flush()
+        except BrokenPipeError:
+            self.reader_gone = True
+            _forget(self.out)
+
+
+def printable(text: str) -> str:
+    """``text`` with control characters, direction marks and lone surrogates made visible; line breaks stay.
+
+    >>> print(printable("a\\x1b[31mb"))
+    a\\x1b[31mb
+    """
+    return text.translate(_CONTROLS).encode("utf-8", "backslashreplace").decode()
+
+
+def age(seconds: float) -> str:
+    """A span for people, in its largest whole unit.
+
+    >>> age(0.2), age(75), age(7300), age(200_000)
+    ('0 s', '1 min', '2 h', '2 d')
+    """
+    for length, unit in _SPANS:
+        if abs(seconds) >= length:
+            return f"{int(seconds / length)} {unit}"
+    return f"{int(seconds)} s"
+
+
+def bytes_text(count: int) -> str:
+    """A size for people, decimal.
+
+    >>> bytes_text(999), bytes_text(20_480), bytes_text(999_999), bytes_text(3_200_000_000)
+    ('999 B', '20.5 kB', '1.0 MB', '3.2 GB')
+    """
+    if count < 1000:
+        return f"{count} B"
+    amount = float(count)
+    for unit in ("kB", "MB", "GB"):
+        amount /= 1000
+        if amount < 999.95:
+            return f"{amount:.1f} {unit}"
+    return f"{amount / 1000:.1f} TB"
+
+
+def local_time(moment: datetime, *, utc: bool = False) -> str:
+    """A moment for people: in this machine's time zone with its offset, or in UTC with ``Z``.
+
+    >>> local_time(datetime(2026, 11, 20, 9, 5, 7, tzinfo=UTC), utc=True)
+    '2026-11-20 09:05:07Z'
+    """
+    if utc:
+        return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
+    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S%z}"
+
+
+def _numeric(values: Sequence[object]) -> bool:
+    given = [value for value in values if value is not None]
+    return bool(given) and all(isinstance(value, int | float) and not isinstance(value, bool) for value in given)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return local_time(value)
+    return printable(f"{value:,}" if _numeric([value]) else str(value)).replace("\n", "\\n")
+
+
+def _plain(value: object) -> object:
+    """What JSON has no word for: moments in UTC with ``Z``, everything else as its text."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    if isinstance(value, set | frozenset):
+        return sorted(value, key=str)
+    return str(value)
+
+
+def _forget(stream: TextIO) -> None:
+    """Let what is still buffered go nowhere, or the interpreter complains about it at its end."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
