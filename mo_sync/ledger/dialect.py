@@ -1,0 +1,95 @@
+"""All that differs between SQLite and PostgreSQL, in one place."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any, Final
+
+from sqlalchemy import Connection, Table
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql import dml as postgresql_dml
+from sqlalchemy.dialects.sqlite import dml as sqlite_dml
+
+__all__ = ["Insert", "day_of", "insert", "lock_for_migration", "skip_locked", "take_turns_recording", "trouble_of"]
+
+Insert = postgresql_dml.Insert | sqlite_dml.Insert
+
+_MIGRATION_LOCK: Final = 0x6D6F2D73796E63  # "mo-sync", as a number for pg_advisory_xact_lock
+_RECORDING_LOCK: Final = _MIGRATION_LOCK + 1
+
+_SQLITE_TROUBLE: Final = {
+    "SQLITE_BUSY": "ledger-locked",
+    "SQLITE_LOCKED": "ledger-locked",
+    "SQLITE_PROTOCOL": "ledger-locked",
+    "SQLITE_FULL": "ledger-full",
+    "SQLITE_READONLY": "ledger-read-only",
+    "SQLITE_PERM": "ledger-read-only",
+    "SQLITE_AUTH": "ledger-read-only",
+    "SQLITE_CORRUPT": "ledger-damaged",
+    "SQLITE_NOTADB": "ledger-damaged",
+    "SQLITE_CANTOPEN": "ledger-gone",
+    "SQLITE_IOERR": "ledger-unreadable",
+    "SQLITE_NOMEM": "ledger-starved",
+}
+_POSTGRES_TROUBLE: Final = {
+    "53100": "ledger-full",
+    "53200": "ledger-starved",
+    "53": "ledger-starved",
+    "25006": "ledger-read-only",
+    "42501": "ledger-read-only",
+    "55P03": "ledger-locked",
+    "57014": "ledger-locked",
+    "40": "ledger-locked",
+    "28": "ledger-refused",
+    "3D": "ledger-gone",
+    "08": "ledger-gone",
+    "57": "ledger-gone",
+    "58": "ledger-unreadable",
+    "XX": "ledger-damaged",
+}
+
+
+def insert(connection: Connection, table: Table) -> Insert:
+    """An INSERT that knows ON CONFLICT; both dialects spell it alike but have a class each."""
+    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+
+
+def skip_locked(connection: Connection) -> bool:
+    """Whether several claimers may pass each other's rows; in SQLite there is only one writer at a time."""
+    return connection.dialect.name == "postgresql"
+
+
+def day_of(dialect: str, column: str) -> str:
+    """SQL for the UTC day of a time, as ``2026-11-20``."""
+    if dialect == "postgresql":
+        return f"to_char({column} at time zone 'UTC', 'YYYY-MM-DD')"
+    return f"substr({column}, 1, 10)"
+
+
+def lock_for_migration(connection: Connection) -> None:
+    """Keep other migrations out until this transaction ends. SQLite's write lock is held already."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"select pg_advisory_xact_lock({_MIGRATION_LOCK})")
+
+
+def take_turns_recording(connection: Connection) -> None:
+    """One recorder at a time, so that what it finds unknown stays so until it commits. So it is in SQLite anyway."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"select pg_advisory_xact_lock({_RECORDING_LOCK})")
+
+
+def trouble_of(original: BaseException | None) -> str | None:
+    """The kebab-case code of a driver's error that means "not now"; None when it means something else.
+
+    SQLite's extended codes (``SQLITE_IOERR_WRITE``) count as their first two words. Of PostgreSQL's five characters the
+    first two are the class. A PostgreSQL error without a code is a connection that could not be made or kept.
+    """
+    if isinstance(original, sqlite3.Error):
+        name = "_".join((getattr(original, "sqlite_errorname", None) or "").split("_")[:2])
+        return _SQLITE_TROUBLE.get(name)
+    if original is None or type(original).__module__.split(".")[0] != "psycopg":
+        return None
+    state: Any = getattr(original, "sqlstate", None)
+    if state is None:
+        return "ledger-gone" if type(original).__name__ in ("OperationalError", "InterfaceError") else None
+    return _POSTGRES_TROUBLE.get(state) or _POSTGRES_TROUBLE.get(state[:2])

@@ -1,0 +1,154 @@
+"""Connections to the ledger's database, set up so that what is committed stays committed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import exc as sa
+
+from mo_sync.errors import ConfigurationError, LedgerOutOfReach
+from mo_sync.ledger.dialect import trouble_of
+from mo_sync.settings import Ledger as LedgerSettings
+
+__all__ = ["FOREIGN_ERRORS", "WRITE", "connect", "shown", "translated"]
+
+WRITE: Final = "mo_sync_write"
+"""The execution option that makes a transaction take the write lock at its beginning."""
+
+_HINTS: Final = {
+    "ledger-locked": "another program writes to it for long; it is tried again, or raise ledger.busy_timeout",
+    "ledger-full": "free space on its disk",
+    "ledger-read-only": "see the permissions of the file and its folder, and whether the disk is mounted read-only",
+    "ledger-damaged": "stop mo-sync, keep the file, and restore a backup; see docs/operations.md",
+    "ledger-gone": "see ledger.url, and whether the folder or the server is there",
+    "ledger-unreadable": "see the disk's health and the kernel's log",
+    "ledger-starved": "see memory and connection limits",
+    "ledger-refused": "see the credentials in ledger.url",
+}
+_SENTENCES: Final = {
+    "ledger-locked": "the ledger is locked",
+    "ledger-full": "the ledger's disk is full",
+    "ledger-read-only": "the ledger cannot be written",
+    "ledger-damaged": "the ledger is damaged, or is no ledger",
+    "ledger-gone": "the ledger cannot be opened",
+    "ledger-unreadable": "the ledger's disk does not do as it is told",
+    "ledger-starved": "the ledger's database lacks memory or connections",
+    "ledger-refused": "the ledger's database refuses our credentials",
+}
+
+FOREIGN_ERRORS: Final[dict[type[sa.SQLAlchemyError], str | None]] = {
+    sa.OperationalError: "ledger-gone",
+    sa.InterfaceError: "ledger-gone",
+    sa.InternalError: "ledger-damaged",
+    sa.DatabaseError: "ledger-damaged",
+    sa.TimeoutError: "ledger-locked",
+    sa.DisconnectionError: "ledger-gone",
+    sa.InvalidatePoolError: "ledger-gone",
+    # These are about one statement or one value: a bug of ours, or one event that cannot be recorded.
+    sa.DataError: None,
+    sa.IntegrityError: None,
+    sa.NotSupportedError: None,
+    sa.ProgrammingError: None,
+    sa.DBAPIError: None,
+}
+"""What SQLAlchemy's errors mean when the driver's own code says no more; None: not the ledger's trouble."""
+
+
+def connect(settings: LedgerSettings) -> Engine:
+    """An engine for ``settings.url``; it connects when first used. Raises ConfigurationError."""
+    url = _url(settings.url)
+    try:
+        if url.get_backend_name() == "postgresql":
+            return _postgresql(url, settings)
+        return _sqlite(url, settings)
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            "ledger-driver-missing",
+            f"its driver is not installed ({error.name})",
+            item="ledger.url",
+            hint="install mo-sync[postgres]",
+        ) from error
+
+
+def shown(url: URL) -> str:
+    """The URL without its password, for people."""
+    return url.render_as_string(hide_password=True)
+
+
+def translated(error: sa.SQLAlchemyError, item: str) -> LedgerOutOfReach | None:
+    """Our error for one of SQLAlchemy's, if it means that the ledger is out of reach; None for all others."""
+    code = trouble_of(error.orig if isinstance(error, sa.DBAPIError) else None)
+    if code is None:
+        kind = next((cls for cls in type(error).__mro__ if cls in FOREIGN_ERRORS), None)
+        code = FOREIGN_ERRORS[kind] if kind is not None else None
+        if code is not None and isinstance(error, sa.OperationalError) and _is_about_a_statement(error):
+            code = None
+    if code is None:
+        return None
+    return LedgerOutOfReach(code, _SENTENCES[code], item=item, hint=_HINTS[code])
+
+
+def _is_about_a_statement(error: sa.OperationalError) -> bool:
+    """SQLite also calls wrong SQL and missing tables "operational": those have the plain code SQLITE_ERROR."""
+    return getattr(error.orig, "sqlite_errorname", None) == "SQLITE_ERROR"
+
+
+def _url(text: str) -> URL:
+    hint = "sqlite:///FILE, or postgresql+psycopg://USER@HOST/DATABASE"
+    try:
+        url = make_url(text)
+    except sa.ArgumentError as error:
+        raise ConfigurationError(
+            "ledger-url-invalid", "this is no database URL", item="ledger.url", hint=hint
+        ) from error
+    if url.get_backend_name() not in ("sqlite", "postgresql"):
+        name = url.get_backend_name()
+        raise ConfigurationError("ledger-url-invalid", f"{name} is not supported", item="ledger.url", hint=hint)
+    if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
+        raise ConfigurationError("ledger-url-invalid", "a ledger in memory would forget", item="ledger.url", hint=hint)
+    if url.drivername == "postgresql":
+        url = url.set(drivername="postgresql+psycopg")
+    return url
+
+
+def _postgresql(url: URL, settings: LedgerSettings) -> Engine:
+    wait_ms = int(settings.busy_timeout * 1000)
+    options = f"-c lock_timeout={wait_ms} -c timezone=UTC"
+    arguments = {
+        "options": options,
+        "application_name": "mo-sync",
+        "connect_timeout": max(2, int(settings.busy_timeout)),
+    }
+    return create_engine(url, pool_pre_ping=True, isolation_level="READ COMMITTED", connect_args=arguments)
+
+
+def _sqlite(url: URL, settings: LedgerSettings) -> Engine:
+    engine = create_engine(url, connect_args={"timeout": settings.busy_timeout})
+    path = Path(str(url.database))
+
+    @event.listens_for(engine, "do_connect")
+    def make_file(*_: Any) -> None:
+        """The file, made by us rather than by SQLite, is never readable by everybody."""
+        with contextlib.suppress(OSError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640))
+
+    @event.listens_for(engine, "connect")
+    def set_up(connection: Any, _: Any) -> None:
+        # SQLAlchemy begins transactions below, so the driver must not begin any of its own.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in ("journal_mode=wal", "synchronous=full", "foreign_keys=on"):
+            cursor.execute(f"pragma {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        # A write lock taken at the beginning waits its turn; one asked for in the middle of a read fails at once.
+        immediate = connection.get_execution_options().get(WRITE)
+        connection.exec_driver_sql("begin immediate" if immediate else "begin")
+
+    return engine

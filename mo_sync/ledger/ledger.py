@@ -1,0 +1,91 @@
+"""The ledger itself: open it, read from it, write to it. The verbs are in the modules beside."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from mo_sync.ledger.engine import WRITE, connect, shown, translated
+from mo_sync.ledger.migrate import bring_up_to_date
+from mo_sync.settings import Ledger as LedgerSettings
+
+__all__ = ["Ledger", "in_transaction"]
+
+_here = threading.local()
+
+
+def in_transaction() -> bool:
+    """Whether this thread has a transaction open. It must not be while it speaks to the network (promise P12)."""
+    return bool(getattr(_here, "depth", 0))
+
+
+class Ledger:
+    """An open ledger, safe to use from many threads. ``name`` is its URL without a password."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.name = shown(engine.url)
+        self.dialect = engine.dialect.name
+        # SQLite has one writer at a time anyway: threads that queue here do not fight for the file's lock.
+        self._writer = threading.Lock() if self.dialect == "sqlite" else contextlib.nullcontext()
+
+    @classmethod
+    def open(cls, settings: LedgerSettings, *, migrate: bool = True) -> Ledger:
+        """Open the ledger, and make or migrate it if it is new or older.
+
+        Raises LedgerOutOfReach, LedgerTooNew, or ConfigurationError for a URL that cannot be one.
+        """
+        ledger = cls(connect(settings))
+        try:
+            bring_up_to_date(ledger.begin, ledger.read, name=ledger.name, migrate=migrate)
+        except BaseException:
+            ledger.close()
+            raise
+        return ledger
+
+    @contextlib.contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """A transaction that writes: committed at the end of the block, rolled back if it raises.
+
+        Keep it short: nothing that waits may happen inside. Raises LedgerOutOfReach.
+        """
+        with self._writer, self._transaction(write=True) as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that only reads, all of it from one moment. Raises LedgerOutOfReach."""
+        with self._transaction(write=False) as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Close every connection. A second call does nothing."""
+        self._engine.dispose()
+
+    @contextlib.contextmanager
+    def _transaction(self, *, write: bool) -> Iterator[Connection]:
+        _here.depth = getattr(_here, "depth", 0) + 1
+        try:
+            with self._engine.connect().execution_options(**{WRITE: write}) as connection, connection.begin():
+                yield connection
+        except SQLAlchemyError as error:
+            ours = translated(error, self.name)
+            if ours is None:
+                raise
+            raise ours from error
+        finally:
+            _here.depth -= 1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

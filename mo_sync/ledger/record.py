@@ -1,0 +1,261 @@
+"""Events in: each announcement, message and attachment once, whatever comes how often, by whichever feed.
+
+What is the same is decided by keys and unique constraints. An announcement is known by its event id. One without an id
+is known by the hash of its fields, and so is found again as the announcement with an id that said the same, and the
+other way round; then only ``deliveries`` grows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+import structlog
+from sqlalchemy import Connection, and_, func, or_, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from mo_sync.errors import LedgerOutOfReach
+from mo_sync.events import Envelope, MoMessage, RawEvent, Rejected, payload_text
+from mo_sync.ledger.dialect import insert, take_turns_recording
+from mo_sync.ledger.ledger import Ledger
+from mo_sync.ledger.schema import attachment, event, message
+from mo_sync.lifecycle import State
+
+__all__ = ["Recorded", "record"]
+
+_log = structlog.get_logger(__name__)
+
+_LOOK_UP_AT_ONCE = 500
+_MAX_PAYLOAD = 1_000_000
+_GAINS = ("company_id", "channel", "from_address", "to_address", "body", "sender_id", "av_status", "occurred_at")
+"""Columns of a message that a later announcement may fill, but never change."""
+
+Item = tuple[RawEvent, Envelope | Rejected]
+
+
+class Recorded(StrEnum):
+    """What became of one event."""
+
+    NEW = "new"
+    DUPLICATE = "duplicate"
+    IGNORED = "ignored"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """What holds for a whole batch."""
+
+    now: datetime
+    deadline_at: datetime
+    max_payload: int
+
+
+def record(
+    ledger: Ledger,
+    batch: Sequence[Item],
+    *,
+    now: datetime,
+    give_up_after_s: float,
+    max_payload: int = _MAX_PAYLOAD,
+) -> list[Recorded]:
+    """Record ``batch`` in one transaction; what became of each, in order. When this returns they are durable.
+
+    If the batch fails as a whole it is recorded event by event under savepoints: one that cannot be recorded is kept
+    as ``rejected`` with its reason, and costs none of its neighbours. ``max_payload`` bounds, in characters, how much
+    of an event is kept. Raises LedgerOutOfReach, and then nothing was recorded. May be repeated at will.
+    """
+    if not batch:
+        return []
+    terms = _Terms(now, now + timedelta(seconds=give_up_after_s), max_payload)
+    try:
+        with ledger.begin() as connection:
+            return _record(connection, batch, terms)
+    except (SQLAlchemyError, ValueError, TypeError, OverflowError) as error:
+        _log.warning("batch.recorded-singly", events=len(batch), error=type(error).__name__)
+    with ledger.begin() as connection:
+        return [_record_one(connection, item, terms) for item in batch]
+
+
+def _record_one(connection: Connection, item: Item, terms: _Terms) -> Recorded:
+    raw, parsed = item
+    try:
+        with connection.begin_nested():
+            return _record(connection, [item], terms)[0]
+    except LedgerOutOfReach:
+        raise
+    except (SQLAlchemyError, ValueError, TypeError, OverflowError) as error:
+        kind = type(getattr(error, "orig", None) or error).__name__
+        _log.error("event.unrecordable", source=raw.source, error=kind)
+        reason = f"it could not be recorded ({kind}); please report it with its payload"
+    kept = Rejected(event_key=parsed.event_key.encode("utf-8", "replace").decode(), reason=reason, position="event")
+    with connection.begin_nested():
+        return _record(connection, [(replace(raw, source="unrecordable"), kept)], terms)[0]
+
+
+def _record(connection: Connection, batch: Sequence[Item], terms: _Terms) -> list[Recorded]:
+    take_turns_recording(connection)
+    messages = [parsed.message for _, parsed in batch if isinstance(parsed, Envelope) and parsed.message]
+    _record_messages(connection, messages, terms)
+    strangers = _record_attachments(connection, messages, terms)
+    return _record_events(connection, batch, terms, strangers)
+
+
+def _record_messages(connection: Connection, messages: Iterable[MoMessage], terms: _Terms) -> None:
+    rows: dict[str, dict[str, Any]] = {}
+    for said in messages:
+        row = {"id": said.message_id, "application_id": said.application_id, "recorded_at": terms.now}
+        row |= {name: getattr(said, name) for name in _GAINS}
+        known = rows.setdefault(said.message_id, row)
+        known.update({name: row[name] for name in _GAINS if known[name] is None})
+    if not rows:
+        return
+    statement = insert(connection, message)
+    new = statement.excluded
+    gained = or_(*(and_(message.c[name].is_(None), new[name].is_not(None)) for name in _GAINS))
+    filled = {name: func.coalesce(message.c[name], new[name]) for name in _GAINS}
+    connection.execute(
+        statement.on_conflict_do_update(index_elements=["id"], set_=filled, where=gained), list(rows.values())
+    )
+
+
+def _record_attachments(connection: Connection, messages: Iterable[MoMessage], terms: _Terms) -> dict[str, list[str]]:
+    """Insert what is new; which attachments of which messages belong to another message already."""
+    rows: dict[str, dict[str, Any]] = {}
+    wanted: dict[str, set[str]] = {}
+    for said in messages:
+        for position, attachment_id in enumerate(said.attachment_ids):
+            wanted.setdefault(attachment_id, set()).add(said.message_id)
+            rows.setdefault(attachment_id, _attachment_row(said, attachment_id, position, terms))
+    if not rows:
+        return {}
+    connection.execute(
+        insert(connection, attachment).on_conflict_do_nothing(index_elements=["id"]), list(rows.values())
+    )
+    owners: dict[str, str] = {}
+    for some in _chunks(list(rows)):
+        found = connection.execute(select(attachment.c.id, attachment.c.message_id).where(attachment.c.id.in_(some)))
+        owners.update((attachment_id, message_id) for attachment_id, message_id in found)
+    strangers: dict[str, list[str]] = {}
+    for attachment_id, message_ids in wanted.items():
+        for message_id in message_ids - {owners[attachment_id]}:
+            strangers.setdefault(message_id, []).append(f"{attachment_id} belongs to message {owners[attachment_id]}")
+    return strangers
+
+
+def _attachment_row(said: MoMessage, attachment_id: str, position: int, terms: _Terms) -> dict[str, Any]:
+    return {
+        "id": attachment_id,
+        "message_id": said.message_id,
+        "application_id": said.application_id,
+        "position": position,
+        "state": State.PENDING.value,
+        "due_at": terms.now,
+        "deadline_at": terms.deadline_at,
+        "created_at": terms.now,
+        "updated_at": terms.now,
+    }
+
+
+def _record_events(
+    connection: Connection, batch: Sequence[Item], terms: _Terms, strangers: dict[str, list[str]]
+) -> list[Recorded]:
+    """One row an announcement; ``deliveries`` counts how often each key came."""
+    keys, fresh = _row_keys(connection, [parsed for _, parsed in batch])
+    rows: dict[str, dict[str, Any]] = {}
+    recorded: list[Recorded] = []
+    for (raw, parsed), key in zip(batch, keys, strict=True):
+        recorded.append(_recorded(parsed, new=key in fresh and key not in rows))
+        if key in rows:
+            rows[key]["deliveries"] += 1
+        else:
+            rows[key] = _event_row(raw, parsed, key, terms, strangers)
+    statement = insert(connection, event)
+    counted = {"deliveries": event.c.deliveries + statement.excluded.deliveries}
+    connection.execute(statement.on_conflict_do_update(index_elements=["event_key"], set_=counted), list(rows.values()))
+    return recorded
+
+
+def _recorded(parsed: Envelope | Rejected, *, new: bool) -> Recorded:
+    if not new:
+        return Recorded.DUPLICATE
+    if isinstance(parsed, Rejected):
+        return Recorded.REJECTED
+    return Recorded.NEW if parsed.message else Recorded.IGNORED
+
+
+def _row_keys(connection: Connection, events: Sequence[Envelope | Rejected]) -> tuple[list[str], set[str]]:
+    """Under which key each event is, or will be, recorded: its own, or that of an earlier one that said the same.
+
+    Also which of these keys were not there before.
+    """
+    known, by_content = _known(connection, events)
+    before = set(known)
+    keys: list[str] = []
+    for parsed in events:
+        key = parsed.event_key
+        if key not in known and isinstance(parsed, Envelope):
+            unnamed = f"sha256:{parsed.content_key}"
+            if key == unnamed:
+                key = by_content.get(parsed.content_key, key)
+            elif unnamed in known:
+                key = unnamed
+            by_content.setdefault(parsed.content_key, key)
+        known.add(key)
+        keys.append(key)
+    return keys, set(keys) - before
+
+
+def _known(connection: Connection, events: Sequence[Envelope | Rejected]) -> tuple[set[str], dict[str, str]]:
+    """The keys among these events that are recorded, and for each content the oldest key that has it."""
+    contents = list({parsed.content_key for parsed in events if isinstance(parsed, Envelope)})
+    known: set[str] = set()
+    by_content: dict[str, str] = {}
+    columns = (event.c.id, event.c.event_key, event.c.content_key)
+    for some in _chunks(contents):
+        for row in connection.execute(select(*columns).where(event.c.content_key.in_(some)).order_by(event.c.id)):
+            known.add(row.event_key)
+            by_content.setdefault(row.content_key, row.event_key)
+    for some in _chunks(list({parsed.event_key for parsed in events} - known)):
+        known.update(connection.execute(select(event.c.event_key).where(event.c.event_key.in_(some))).scalars())
+    return known, by_content
+
+
+def _event_row(
+    raw: RawEvent, parsed: Envelope | Rejected, key: str, terms: _Terms, strangers: dict[str, list[str]]
+) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "event_key": key,
+        "content_key": None,
+        "source": raw.source,
+        "topic": None,
+        "type": None,
+        "state": "rejected",
+        "reason": None,
+        "message_id": None,
+        "occurred_at": None,
+        "received_at": raw.received_at,
+        "deliveries": 1,
+        "payload": payload_text(raw.body, max_chars=terms.max_payload),
+    }
+    if isinstance(parsed, Rejected):
+        return row | {"reason": f"{parsed.reason} (at {parsed.position})"}
+    said = parsed.message
+    remarks = [parsed.reason] if parsed.reason else []
+    remarks += strangers.get(said.message_id, []) if said else []
+    return row | {
+        "content_key": parsed.content_key,
+        "topic": parsed.topic,
+        "type": parsed.type,
+        "state": "accepted" if said else "ignored",
+        "reason": "; ".join(remarks) or None,
+        "message_id": said.message_id if said else None,
+        "occurred_at": parsed.occurred_at,
+    }
+
+
+def _chunks(values: list[str]) -> Iterable[list[str]]:
+    return (values[start : start + _LOOK_UP_AT_ONCE] for start in range(0, len(values), _LOOK_UP_AT_ONCE))

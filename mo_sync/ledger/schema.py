@@ -1,0 +1,225 @@
+"""The ledger's tables: what people inspect with ``sqlite3``, so the names are a promise.
+
+Times are UTC. In SQLite they are text of one fixed width, ``2026-11-20T12:00:00.000000Z``, so that they sort and
+compare as they read; in PostgreSQL they are ``timestamptz``. Comments are kept here, and a test holds the page
+``docs/ledger.md`` against them.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from mo_sync.lifecycle import State
+
+__all__ = ["UtcTime", "application", "attachment", "attempt", "cursor", "event", "message", "metadata", "notification"]
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """An aware UTC datetime. A naive one is refused: it would be a bug."""
+
+    impl = String(27)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Text in SQLite, ``timestamptz`` in PostgreSQL."""
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(postgresql.TIMESTAMP(timezone=True))
+        return dialect.type_descriptor(String(27))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        """On its way into the database."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a time without a zone cannot be recorded")
+        moment = value.astimezone(UTC)
+        if dialect.name == "postgresql":
+            return moment
+        return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002  its signature
+        """On its way out of the database."""
+        if value is None:
+            return None
+        if isinstance(value, datetime):
+            return value.astimezone(UTC)
+        return datetime.fromisoformat(value)
+
+
+# 64 bits everywhere, and SQLite's own row number there, which only "INTEGER PRIMARY KEY" is.
+_RowId = BigInteger().with_variant(Integer(), "sqlite")
+_STATES = ", ".join(f"'{state}'" for state in State)
+
+event = Table(
+    "event",
+    metadata,
+    Column("id", _RowId, primary_key=True, autoincrement=True, comment="Row number, in the order of recording."),
+    Column("event_key", Text, nullable=False, unique=True, comment="The announcement's identity: its id, else a hash."),
+    Column("content_key", Text, index=True, comment="SHA-256 of the canonical field list; NULL when rejected."),
+    Column("source", Text, nullable=False, comment="The feed it came by, and from which file and place."),
+    Column("topic", Text, comment="The event's topic, as announced."),
+    Column("type", Text, comment="The event's type, as announced (evt-tp)."),
+    Column("state", Text, nullable=False, comment="accepted, ignored (understood, not ours) or rejected."),
+    Column("reason", Text, comment="Why it was ignored or rejected; beside an accepted one, a remark."),
+    Column("message_id", Text, ForeignKey("message.id"), index=True, comment="The message it announces."),
+    Column("occurred_at", UtcTime, comment="When it happened, by the event's own timestamp."),
+    Column("received_at", UtcTime, nullable=False, comment="When it first reached us."),
+    Column("deliveries", Integer, nullable=False, server_default="1", comment="How often it was delivered to us."),
+    Column("payload", Text, nullable=False, comment="The event as it came; base64 behind `base64:` if it is no text."),
+    CheckConstraint("state in ('accepted', 'ignored', 'rejected')", name="state"),
+    Index("ix_event_received_at", "received_at"),
+    Index(
+        "ix_event_rejected", "id", sqlite_where=text("state = 'rejected'"), postgresql_where=text("state = 'rejected'")
+    ),
+    comment="Announcements, each once, with the bytes they came in.",
+)
+
+message = Table(
+    "message",
+    metadata,
+    Column("id", Text, primary_key=True, comment="Syniverse's message_id."),
+    Column("application_id", Text, nullable=False, index=True, comment="The application that received it."),
+    Column("company_id", Text, comment="Syniverse's company-id."),
+    Column("channel", Text, comment="How it came, when the event says so."),
+    Column("from_address", Text, index=True, comment="Who sent it."),
+    Column("to_address", Text, index=True, comment="To which of our addresses."),
+    Column("body", Text, comment="Its text."),
+    Column("sender_id", Text, comment="Syniverse's sender id."),
+    Column("av_status", Text, comment="Syniverse's virus scan of the attachments (anti_virus_scan_status)."),
+    Column("occurred_at", UtcTime, comment="When it was received by Syniverse."),
+    Column("recorded_at", UtcTime, nullable=False, index=True, comment="When we recorded it."),
+    comment="Messages from phones, each once, however often announced.",
+)
+
+attachment = Table(
+    "attachment",
+    metadata,
+    Column("id", Text, primary_key=True, comment="Syniverse's attachment id."),
+    Column("message_id", Text, ForeignKey("message.id"), nullable=False, index=True, comment="Its message."),
+    Column("application_id", Text, nullable=False, comment="Whose token may fetch it."),
+    Column("position", Integer, nullable=False, comment="Its place in the message, from 0."),
+    Column("state", Text, nullable=False, comment="Where it is in its life; see States."),
+    Column("due_at", UtcTime, comment="When it is to be tried; NULL when it waits for nothing."),
+    Column("deadline_at", UtcTime, nullable=False, comment="When retrying ends."),
+    Column("attempts", Integer, nullable=False, server_default="0", comment="Attempts used up."),
+    Column("absences", Integer, nullable=False, server_default="0", comment="Attempts that ended in 'no such file'."),
+    Column("lease", Text, comment="The random token of the worker that has it now."),
+    Column("lease_until", UtcTime, comment="When that lease runs out."),
+    Column("claimed_at", UtcTime, comment="When it was last lent to a worker."),
+    Column("worker", Text, comment="The worker that has it now, or had it last."),
+    Column("declared_type", Text, comment="The content type that was announced."),
+    Column("header_type", Text, comment="The content type that the gateway sent."),
+    Column("content_type", Text, comment="The content type by the bytes themselves (else what was sent)."),
+    Column("filename", Text, comment="The original file name, if any was given."),
+    Column("size", BigInteger, comment="Bytes in the store."),
+    Column("sha256", Text, comment="SHA-256 of the bytes in the store, lower-case hex."),
+    Column("location", Text, comment="The key inside the store."),
+    Column("stored_at", UtcTime, comment="When it was stored."),
+    Column("error_step", Text, comment="At which step the last failure happened."),
+    Column("error_status", Integer, comment="HTTP status of the last failure."),
+    Column("error_code", Text, comment="SCG code, or kind of error, of the last failure."),
+    Column("error", Text, comment="Why it is not stored, in a sentence."),
+    Column("created_at", UtcTime, nullable=False, comment="When it was first announced to us."),
+    Column("updated_at", UtcTime, nullable=False, comment="When this row last changed."),
+    CheckConstraint(f"state in ({_STATES})", name="state"),
+    CheckConstraint("(state = 'fetching') = (lease is not null)", name="lease"),
+    CheckConstraint("state != 'pending' or due_at is not null", name="due"),
+    # With the filter in both dialects: a look for work must not get slower as the stored ones pile up.
+    Index(
+        "ix_attachment_due",
+        "due_at",
+        sqlite_where=text("state = 'pending'"),
+        postgresql_where=text("state = 'pending'"),
+    ),
+    Index(
+        "ix_attachment_leased",
+        "lease_until",
+        sqlite_where=text("state = 'fetching'"),
+        postgresql_where=text("state = 'fetching'"),
+    ),
+    Index("ix_attachment_state_created_at", "state", "created_at"),
+    Index("ix_attachment_created_at", "created_at"),
+    comment="Files that were announced, each once, and what became of them.",
+)
+
+attempt = Table(
+    "attempt",
+    metadata,
+    Column("id", _RowId, primary_key=True, autoincrement=True, comment="Row number."),
+    Column("attachment_id", Text, ForeignKey("attachment.id"), nullable=False, index=True, comment="What was tried."),
+    Column("number", Integer, nullable=False, comment="Which try of this attachment, from 1."),
+    Column("started_at", UtcTime, comment="When it began."),
+    Column("finished_at", UtcTime, nullable=False, comment="When it ended."),
+    Column("outcome", Text, nullable=False, comment="stored, quarantined, refused, interrupted, lost, or the verdict."),
+    Column("step", Text, comment="At which step it failed."),
+    Column("status", Integer, comment="HTTP status."),
+    Column("code", Text, comment="SCG code, or kind of error."),
+    Column("bytes", BigInteger, comment="Bytes received."),
+    Column("error", Text, comment="What went wrong, in a sentence."),
+    Column("worker", Text, comment="Who tried."),
+    Index("ix_attempt_finished_at", "finished_at"),
+    comment="Every try to fetch an attachment.",
+)
+
+application = Table(
+    "application",
+    metadata,
+    Column("id", Text, primary_key=True, comment="Syniverse's application id."),
+    Column("state", Text, nullable=False, comment="active, throttled or held."),
+    Column("until", UtcTime, comment="Until when its claims rest; NULL: they do not."),
+    Column("reason", Text, comment="Why they rest."),
+    Column("updated_at", UtcTime, nullable=False, comment="When this row last changed."),
+    CheckConstraint("state in ('active', 'throttled', 'held')", name="state"),
+    comment="Applications that are, or were, in trouble of their own.",
+)
+
+notification = Table(
+    "notification",
+    metadata,
+    Column("id", _RowId, primary_key=True, autoincrement=True, comment="Row number; the order of telling."),
+    Column("attachment_id", Text, ForeignKey("attachment.id"), nullable=False, index=True, comment="What it is about."),
+    Column("kind", Text, nullable=False, comment="What happened to it."),
+    Column("state", Text, nullable=False, comment="pending, delivered or failed."),
+    Column("created_at", UtcTime, nullable=False, comment="When it happened."),
+    Column("due_at", UtcTime, comment="When it is to be told."),
+    Column("attempts", Integer, nullable=False, server_default="0", comment="How often it was tried to tell it."),
+    Column("error", Text, comment="Why telling failed."),
+    comment="What the application is still to be told. Not used in this version.",
+)
+
+cursor = Table(
+    "cursor",
+    metadata,
+    Column("name", Text, primary_key=True, comment="Whose place it is."),
+    Column("value", Text, nullable=False, comment="The place."),
+    Column("updated_at", UtcTime, nullable=False, comment="When it last moved."),
+    comment="How far a feed has read. Not used in this version.",
+)

@@ -1,0 +1,111 @@
+"""Views for people: the ledger as they ask about it, with plain ``sqlite3`` or ``psql``."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection
+
+from mo_sync.ledger.dialect import day_of
+
+__all__ = ["COMMENTS", "create", "drop", "statements"]
+
+COMMENTS = {
+    "v_inbox": "A row a message, with counts of its attachments by state.",
+    "v_attachment": "Everything about one attachment, with its message, in a row.",
+    "v_problem": "What needs a person: what, since when, why, and the command that helps.",
+    "v_daily": "A row a day (UTC): messages, attachments, what became of them, bytes.",
+}
+"""What each view is for; ``docs/ledger.md`` says the same."""
+
+_COUNTED = (
+    "pending",
+    "fetching",
+    "stored",
+    "missing",
+    "refused",
+    "quarantined",
+    "failed",
+    "held",
+    "cancelled",
+    "erased",
+)
+
+
+def statements(dialect: str) -> dict[str, str]:
+    """The SELECT of each view, by its name."""
+    return {
+        "v_inbox": _inbox(),
+        "v_attachment": _attachment(),
+        "v_problem": _problem(),
+        "v_daily": _daily(dialect),
+    }
+
+
+def create(connection: Connection) -> None:
+    """Make the views as they are now."""
+    for name, select in statements(connection.dialect.name).items():
+        connection.exec_driver_sql(f"create view {name} as {select}")
+
+
+def drop(connection: Connection) -> None:
+    """Remove the views, if there are any."""
+    for name in statements(connection.dialect.name):
+        connection.exec_driver_sql(f"drop view if exists {name}")
+
+
+def _inbox() -> str:
+    # S608: what is put into these statements are our own states and column names.
+    counts = ",\n  ".join(f"sum(case when a.state = '{state}' then 1 else 0 end) as {state}" for state in _COUNTED)
+    return f"""
+select m.id, m.application_id, m.channel, m.from_address, m.to_address, m.body, m.av_status,
+  m.occurred_at, m.recorded_at,
+  count(a.id) as attachments,
+  {counts}
+from message m left join attachment a on a.message_id = m.id
+group by m.id
+"""  # noqa: S608
+
+
+def _attachment() -> str:
+    return """
+select a.id, a.message_id, a.position, a.state, a.location, a.size, a.sha256, a.content_type, a.filename,
+  a.error, a.error_step, a.error_status, a.error_code, a.attempts, a.due_at, a.deadline_at, a.worker, a.lease_until,
+  a.declared_type, a.header_type, a.application_id, m.from_address, m.to_address, m.body, m.av_status,
+  m.occurred_at, a.created_at, a.stored_at, a.updated_at
+from attachment a join message m on m.id = a.message_id
+"""
+
+
+def _problem() -> str:
+    return """
+select a.state as kind, a.id, a.application_id, a.updated_at as since, a.error as reason,
+  case a.state when 'quarantined' then 'mo-sync ledger show ' || a.id
+  else 'mo-sync ledger retry ' || a.id end as command
+from attachment a where a.state in ('failed', 'missing', 'refused', 'quarantined')
+union all
+select 'application ' || p.state, p.id, p.id, p.updated_at, p.reason, 'mo-sync doctor'
+from application p where p.state = 'held'
+union all
+select 'rejected event', e.event_key, null, e.received_at, e.reason, 'mo-sync ledger show ' || e.event_key
+from event e where e.state = 'rejected'
+union all
+select 'message without ids', e.message_id, m.application_id, e.received_at, e.reason,
+  'mo-sync ledger show ' || e.message_id
+from event e join message m on m.id = e.message_id
+where e.state = 'accepted' and e.reason is not null
+  and not exists (select 1 from attachment a where a.message_id = e.message_id)
+"""
+
+
+def _daily(dialect: str) -> str:
+    day = day_of(dialect, "m.recorded_at")
+    return f"""
+select {day} as day,
+  count(distinct m.id) as messages,
+  count(a.id) as attachments,
+  sum(case when a.state = 'stored' then 1 else 0 end) as stored,
+  sum(case when a.state in ('pending', 'fetching') then 1 else 0 end) as waiting,
+  sum(case when a.state in ('failed', 'missing', 'refused', 'quarantined') then 1 else 0 end) as problems,
+  coalesce(sum(case when a.state = 'stored' then a.size else 0 end), 0) as bytes
+from message m left join attachment a on a.message_id = m.id
+group by {day}
+"""  # noqa: S608
