@@ -160,6 +160,7 @@ class _Adapter(HTTPAdapter):
 def _session(context: ssl.SSLContext) -> requests.Session:
     session = _Session()
     session.trust_env = False
+    # What we send never takes cookies from the jar: let nothing gather in it.
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     adapter = _Adapter(context)
     session.mount("https://", adapter)
