@@ -68,4 +68,6 @@ def _mounted(place: Path, *arguments: object) -> Iterator[None]:
     try:
         yield
     finally:
-        subprocess.run(["umount", place], check=True)
+        if subprocess.run(["umount", place], check=False).returncode:
+            subprocess.run(["umount", "--lazy", place], check=True)
+            raise AssertionError(f"something still holds a file open below {place}")
