@@ -28,7 +28,7 @@ COMMANDS = {
     "run": Command("run", "run", "Stay and work: the daemon."),
     "init": Command("setup", "init", "Write a commented configuration; make the folders and the ledger."),
     "config": Command("setup", "config", "Show the settings in force, and where each came from."),
-    "doctor": Command("setup", "doctor", "Check everything, and say what to do about what is not right."),
+    "doctor": Command("doctor", "doctor", "Check everything, and say what to do about what is not right."),
     "ledger": Command("ledger", "app", "Look into the ledger, and decide what waits for a person."),
     "demo": Command("demo", "demo", "Run the whole pipeline against the embedded gateway, in ./mo-sync-demo."),
     "gateway": Command("demo", "gateway", "Serve the embedded gateway to programs of your own."),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import json
 import os
 import sys
 import traceback
@@ -53,6 +51,8 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
+        import importlib.metadata
+
         typer.echo(f"mo-sync {importlib.metadata.version('mo-sync')}")
         raise typer.Exit
 
@@ -175,6 +175,8 @@ class _Telling:
     def say(self, code: str, summary: str, exit_code: int, **fields: object) -> int:
         """Say it and hand ``exit_code`` back. An ``item`` stands before the sentence, a ``hint`` on its own line."""
         if self.as_json:
+            import json
+
             told = {"code": code, "summary": summary, **fields, "exit_code": int(exit_code)}
             text = json.dumps({"error": told}, ensure_ascii=False)
         else:

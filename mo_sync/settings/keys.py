@@ -39,11 +39,18 @@ class Key:
     allowed: str
     default: object
     meaning: str
+    example: str | None
 
     @property
     def variable(self) -> str:
         """The environment variable that sets it."""
         return PREFIX + "__".join(part if part == ANY_ID else part.upper() for part in self.name)
+
+    @property
+    def allowed_at_length(self) -> str:
+        """What is allowed, with examples of how it is written."""
+        noun, comma, bounds = self.allowed.partition(", ")
+        return noun + _EXAMPLES.get(self.kind, "") + comma + bounds
 
     @property
     def default_text(self) -> str:
@@ -153,11 +160,11 @@ def _model_in(annotation: object) -> type[BaseModel] | None:
 
 def _key(name: Name, field: FieldInfo) -> Key:
     kind, words = _kind(field)
-    allowed = words + _bounds(field, kind) + _EXAMPLES.get(kind, "")
-    return Key(name, kind, allowed, field.get_default(), field.description or "")
+    example = next(iter(field.examples or ()), None)
+    return Key(name, kind, words + _bounds(field, kind), field.get_default(), field.description or "", example)
 
 
-_EXAMPLES = {"duration": ' (like "500ms", "3s", "15m", "2h" or "30d")', "size": ' (like "20MB", "1MiB" or "5GB")'}
+_EXAMPLES = {"duration": ' like "500ms", "3s", "15m", "2h" or "30d"', "size": ' like "20MB", "1MiB" or "5GB"'}
 _KINDS: Mapping[type, tuple[Any, str]] = {
     SecretStr: ("secret", "a secret"),
     Path: ("path", "a path"),

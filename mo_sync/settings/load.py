@@ -126,7 +126,7 @@ def _sqlite_url(url: str, base: Path) -> str:
 
 
 def _store_url(url: str, base: Path) -> str:
-    return url if ":" in url.partition("/")[0] else str(base / url)
+    return url if "://" in url or url.lower().startswith("file:") else str(base / url)
 
 
 _ANCHORS: Mapping[Name, Callable[[str, Path], str]] = {("ledger", "url"): _sqlite_url, ("store", "url"): _store_url}
@@ -149,7 +149,7 @@ def _a_switch(name: Name, given: Given) -> Problem | None:
     if key is None or key.kind == "switch" or not isinstance(given.value, bool):
         return None
     found = str(given.value).lower()
-    return Problem(dotted(name), str(given.origin), f"found {found}, allowed is {key.allowed}")
+    return Problem(dotted(name), str(given.origin), f"found {found}, allowed is {key.allowed_at_length}")
 
 
 def _worded(error: ErrorDetails, given: Mapping[Name, Given]) -> Problem:

@@ -34,26 +34,40 @@ class Gateway(_Section):
     """Where Syniverse's API is and how patient to be with it."""
 
     base_url: str = Field("https://api.syniverse.com", description="The API's origin, without a path.")
-    token: SecretStr | None = Field(None, description="The application token; better given as `token_file`.")
-    token_file: Path | None = Field(None, description="A file that holds the application token.")
+    token: SecretStr | None = Field(
+        None, description="The application token; better given as `token_file`.", examples=["…"]
+    )
+    token_file: Path | None = Field(
+        None, description="A file that holds the application token, and nothing else.", examples=["token"]
+    )
     connect_timeout: Duration = Field(10.0, gt=0, description="How long a connection may take to be made.")
     read_timeout: Duration = Field(30.0, gt=0, description="How long the gateway may be silent.")
     total_timeout: Duration = Field(900.0, gt=0, description="How long one attachment may take in all.")
-    proxy: str | None = Field(None, description="A proxy for the gateway; the environment's is used when absent.")
-    ca_bundle: Path | None = Field(None, description="Certificates to trust instead of the usual ones (PEM).")
+    proxy: str | None = Field(
+        None,
+        description="A proxy for the gateway; the environment's is used when absent.",
+        examples=["http://proxy.example.com:3128"],
+    )
+    ca_bundle: Path | None = Field(
+        None, description="Certificates to trust instead of the usual ones (PEM).", examples=["/etc/ssl/company.pem"]
+    )
 
 
 class Application(_Section):
     """One SDC application; the table's name is its id, as in `[applications.17226]`."""
 
-    token: SecretStr | None = Field(None, description="This application's token; better given as `token_file`.")
-    token_file: Path | None = Field(None, description="A file that holds this application's token.")
+    token: SecretStr | None = Field(
+        None, description="This application's token; better given as `token_file`.", examples=["…"]
+    )
+    token_file: Path | None = Field(
+        None, description="A file that holds this application's token, and nothing else.", examples=["17226.token"]
+    )
 
 
 class Drop(_Section):
     """The folder that takes event files from anyone."""
 
-    path: Path | None = Field(None, description="The drop folder; without it there is no drop feed.")
+    path: Path | None = Field(None, description="The drop folder; without it there is no drop feed.", examples=["drop"])
     interval: Duration = Field(5.0, gt=0, description="How often it is scanned when no notification comes.")
     settle: Duration = Field(1.0, description="How long a file must stand still before it is taken.")
     keep: Literal["move", "delete"] = Field("move", description="After the commit: move to `done/`, or delete.")

@@ -86,11 +86,12 @@ def misplaced(name: Name, given: Given) -> Problem | None:
 def not_allowed(error: ErrorDetails, name: Name, given: Given) -> Problem:
     """What pydantic found wrong with the value of ``name``, in the words of the settings."""
     key = find(name)
-    allowed = key.allowed if key else error["msg"]
-    secret = key is None or key.kind == "secret"
-    shown = MASK if secret else _shown(error["input"] if error["loc"][-1:] != name[-1:] else given.value)
-    entry = f" for {error['loc'][-1]}" if key and key.kind == "table" and len(error["loc"]) > len(key.name) else ""
-    return Problem(dotted(name), str(given.origin), f"found {shown}{entry}, allowed is {allowed}")
+    if key is None:
+        return Problem(dotted(name), str(given.origin), error["msg"])
+    shown = MASK if key.kind == "secret" else _shown(given.value if error["loc"] == name else error["input"])
+    # One entry of a table: what is allowed for it, not for the table.
+    allowed = key.allowed_at_length if key.name == name else key.allowed.removeprefix("a table of ")
+    return Problem(dotted(name), str(given.origin), f"found {shown}, allowed is {allowed}")
 
 
 def without_password(text: str) -> str:

@@ -76,9 +76,11 @@ def environment(environ: Mapping[str, str], cwd: Path) -> tuple[dict[Name, Given
             problems += _mistyped(variable)
             continue
         try:
-            given[name] = Given(_decoded(find(name), text), origin, cwd)
+            value = _decoded(find(name), text)
         except ValueError as error:
             problems.append(Problem(dotted(name), str(origin), str(error)))
+        else:
+            given |= {leaf: Given(part, origin, cwd) for leaf, part in flat({name[-1]: value}, name[:-1])}
     return given, problems
 
 
