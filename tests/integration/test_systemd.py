@@ -15,6 +15,7 @@ import pytest
 
 from mo_sync.errors import ExitCode
 from mo_sync.settings import Settings, Sync
+from mo_sync.settings.load import load
 
 SYSTEMD = Path(__file__).parents[2] / "systemd"
 INSTALLED = "/opt/mo-sync/bin/mo-sync"
@@ -144,6 +145,22 @@ def test_a_pass_fails_the_unit_only_when_the_pass_itself_went_wrong() -> None:
     expected = {ExitCode.WORK_REMAINS, ExitCode.NEEDS_A_PERSON}
 
     assert exit_codes("mo-sync-once.service", "SuccessExitStatus") == expected
+
+
+@pytest.mark.parametrize("unit", SERVICES)
+def test_the_installed_settings_fit_the_service(unit: str, tmp_path: Path) -> None:
+    """Everything that is written lies in the state directory, and the credential is taken for the gateway's token."""
+    (credential,), (state,) = settings_of(unit)["LoadCredential"], settings_of(unit)["StateDirectory"]
+    token = tmp_path / credential.partition(":")[0]
+    token.write_text("a token\n")
+
+    loaded = load(SYSTEMD / "mo-sync.toml", environ={"CREDENTIALS_DIRECTORY": str(tmp_path)}, cwd=Path("/"))
+
+    home = Path("/var/lib") / state
+    settings = loaded.settings
+    written = (settings.drop.path, Path(settings.ledger.url.removeprefix("sqlite:///")), Path(settings.store.url))
+    assert [path for path in written if path is None or home not in path.parents] == []
+    assert settings.gateway.token_file == token
 
 
 def test_sysusers_makes_a_user_that_nobody_can_log_in_as(root: Path) -> None:
