@@ -1,7 +1,7 @@
 """Making many files durable at once.
 
 One fsync is a wait for the disk, so a file at a time costs a wait each. Two things make many cost little more than one:
-the writing of all is started before the first is waited for, and several waits go on at the same time, which the
+the writing of each is started before the first is waited for, and several waits go on at the same time, which the
 file system and the disk answer together (one journal commit, one flush). ``benchmarks/finisher.py`` shows both.
 """
 

@@ -159,11 +159,16 @@ class LocalStaged:
             self._being_written = self._size
 
     def finish(self) -> None:
-        """A large file is made durable here, by its own thread, so that the one who hardens many never waits for it."""
+        """The writing to the disk begins here, by this file's own thread, so that who hardens many finds it under way.
+
+        A large file is made durable here altogether: nobody else should have to wait for it.
+        """
         self._sha256 = self._digest.hexdigest()
         if self._size >= _LARGE_BYTES:
             os.fsync(self._file)
             self.hardened = True
+        else:
+            start_writing(self._file)
 
     def move(self, folder: int, name: str) -> None:
         """Give it its final name. Raises OSError."""

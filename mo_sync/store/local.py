@@ -18,7 +18,7 @@ from typing import BinaryIO, Final
 from mo_sync.errors import StoreOutOfReach
 from mo_sync.store.base import Finding, Placed, Placement, Staged
 from mo_sync.store.checkup import check_up
-from mo_sync.store.durable import SyncCrew, start_writing
+from mo_sync.store.durable import SyncCrew
 from mo_sync.store.folders import FOLDER_MODE, Folders, Parts, parts_of
 from mo_sync.store.incoming import Incoming, LocalStaged, dead_workers, live_workers
 
@@ -52,8 +52,6 @@ class LocalStore:
     def harden(self, batch: Sequence[Staged]) -> list[OSError | None]:
         own = [_own(staged) for staged in batch]
         waiting = [staged for staged in own if not staged.hardened and staged.trouble is None]
-        for staged in waiting:
-            start_writing(staged.file)
         for staged, trouble in zip(waiting, self._crew.sync([staged.file for staged in waiting]), strict=True):
             staged.hardened = trouble is None
             staged.trouble = trouble
