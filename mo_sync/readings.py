@@ -1,0 +1,107 @@
+"""Single values of an event, read as generously as they are written: ids, times, numbers, text."""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+__all__ = ["addressed_channel", "identifiers", "moment", "number", "plain", "text"]
+
+_UNSAFE: Final = re.compile("[\x00\ud800-\udfff]")
+_SEPARATORS: Final = re.compile(r"[,;\s]+")
+_CHANNEL: Final = re.compile(r"([a-z][a-z0-9_-]{1,19}):.+", re.IGNORECASE | re.DOTALL)
+_EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
+_LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
+_LONGEST_BITS: Final = 3300
+_EXACT: Final = 2**53
+_MILLISECONDS_FROM: Final = 100_000_000_000.0
+
+
+def plain(words: str) -> str:
+    """``words`` without what a database refuses (NUL, lone surrogates), each replaced by U+FFFD."""
+    return _UNSAFE.sub("\ufffd", words)
+
+
+def text(value: Any, *, strip: bool = True) -> str | None:
+    """A single value as text; None for nothing, for "" and for what is no single value.
+
+    >>> text(17226), text(0.015), text(True), text(" a "), text(""), text({})
+    ('17226', '0.015', 'true', 'a', None, None)
+    """
+    if isinstance(value, str):
+        words = value.strip() if strip else value
+        return (words if words.isascii() and "\0" not in words else plain(words)) or None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return _digits(value)
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() and abs(value) < _EXACT else repr(value)
+    return None
+
+
+def _digits(value: int) -> str:
+    return str(value) if value.bit_length() < _LONGEST_BITS else "a number of more than a thousand digits"
+
+
+def identifiers(value: Any) -> tuple[str, ...]:
+    """Ids in one string, separated by commas or blanks, or in a list of such; each once, in their order.
+
+    >>> identifiers(" Mno4Xayql1oVOYAvP7Iy25, b c,,b")
+    ('Mno4Xayql1oVOYAvP7Iy25', 'b', 'c')
+    """
+    if isinstance(value, list):
+        return tuple(dict.fromkeys(found for item in value for found in identifiers(item)))
+    words = text(value) or ""
+    return tuple(dict.fromkeys(found for found in _SEPARATORS.split(words) if found))
+
+
+def number(value: Any) -> int | None:
+    """A small whole number, also when written as text; None for anything else.
+
+    >>> number("1"), number(2), number("x"), number(True)
+    (1, 2, None, None)
+    """
+    words = None if isinstance(value, bool) else text(value)
+    return int(words) if words and re.fullmatch(r"[0-9]{1,9}", words) else None
+
+
+def moment(value: Any) -> datetime | None:
+    """A time in UTC from ISO-8601 (without a zone: UTC) or from seconds or milliseconds since 1970.
+
+    None for what is none, and for what cannot be true (before 2000 or after 2200).
+
+    >>> moment("2019-07-16T16:16:17.579Z").isoformat(), moment(1563293777).year, moment("soon")
+    ('2019-07-16T16:16:17.579000+00:00', 2019, None)
+    """
+    words = None if isinstance(value, bool) else text(value)
+    found = _instant(words) if words else None
+    return found if found is not None and _EARLIEST <= found < _LATEST else None
+
+
+def _instant(words: str) -> datetime | None:
+    if re.fullmatch(r"[0-9]{1,20}(\.[0-9]{1,9})?", words) and len(words) > 8:
+        seconds = float(words)
+        seconds = seconds / 1000 if seconds >= _MILLISECONDS_FROM else seconds
+        if not math.isfinite(seconds) or seconds > 1e11:
+            return None
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+    try:
+        found = datetime.fromisoformat(words)
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def addressed_channel(*addresses: str | None) -> str | None:
+    """The channel that an address names in front, as in ``whatsapp:+14085551212``.
+
+    >>> addressed_channel("whatsapp:+14085551212"), addressed_channel("+14085551212")
+    ('whatsapp', None)
+    """
+    for address in addresses:
+        if address and (match := _CHANNEL.fullmatch(address)):
+            return match[1].lower()
+    return None

@@ -1,0 +1,126 @@
+"""Envelopes out of their wraps: what relays, API gateways and batches put around an event.
+
+The shapes are those that real consumers were seen to receive; ``docs/scg-api.md`` lists them. A message's text is never
+opened, even when it is JSON: it lies in the field list, and what is in there is a customer's words.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from mo_sync.errors import EventError
+
+__all__ = ["Opened", "expand"]
+
+_DEEPEST: Final = 6
+_FIELDS: Final = ("fld-val-list", "fld_val_list", "fldValList")
+_EVENT_ID: Final = ("event-id", "event_id", "eventId")
+_TYPE: Final = ("evt-tp", "evt_tp", "evtTp", "event_type")
+_MARKS: Final = frozenset({"message_id", "attachment_ids", "application_id", "new_state"})
+
+Read = Callable[[str | bytes], Any]
+"""Reads text that was found inside a wrap: JSON or XML into a value. Raises EventError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An envelope as it was found: nothing is checked yet but that ``fields`` is an object.
+
+    ``bare``: there was no envelope, only the field list.
+    """
+
+    fields: Mapping[str, Any]
+    event_id: Any = None
+    topic: Any = None
+    type: Any = None
+    timestamp: Any = None
+    attempt: Any = None
+    bare: bool = False
+
+
+def expand(value: Any, read: Read) -> list[Opened]:
+    """Every event in ``value``, in order. Raises EventError ``no-event`` when there is none."""
+    found = list(_found(value, read, 0))
+    if not found:
+        raise EventError("no-event", f"{_kind(value)} holds no event of a known shape", position="event")
+    return found
+
+
+def _found(value: Any, read: Read, depth: int) -> Iterator[Opened]:
+    if depth > _DEEPEST:
+        return
+    if isinstance(value, list):
+        for item in value:
+            yield from _found(item, read, depth + 1)
+    elif isinstance(value, dict):
+        envelope = _envelope(value)
+        if envelope is not None:
+            yield envelope
+        elif "body" in value and not _MARKS & value.keys():
+            yield from _found(_body(value, read), read, depth + 1)
+        else:
+            for inside in value.values():
+                yield from _found(_readable(inside, read), read, depth + 1)
+
+
+def _envelope(value: Mapping[str, Any]) -> Opened | None:
+    event = value.get("event")
+    inner = event if isinstance(event, Mapping) else value
+    fields = _first(inner, _FIELDS)
+    if isinstance(fields, Mapping):
+        return Opened(
+            fields=fields,
+            event_id=_first(value, _EVENT_ID) or _first(inner, _EVENT_ID),
+            topic=value.get("topic"),
+            type=_first(inner, _TYPE),
+            timestamp=inner.get("timestamp"),
+            attempt=value.get("attempt"),
+        )
+    if inner is event and _first(inner, _TYPE) is not None:
+        # An event of another kind, which keeps its facts somewhere else.
+        return Opened({}, _first(value, _EVENT_ID), value.get("topic"), _first(inner, _TYPE), inner.get("timestamp"))
+    if _MARKS & value.keys() and not isinstance(value.get("message_id"), Mapping | list):
+        return Opened(fields=value, type=_first(value, _TYPE), event_id=_first(value, _EVENT_ID), bare=True)
+    return None
+
+
+def _body(value: Mapping[str, Any], read: Read) -> Any:
+    """The body of an API gateway's request, which is text, perhaps in base64, or an object already."""
+    body = value["body"]
+    if not isinstance(body, str):
+        return body
+    if str(value.get("isBase64Encoded", "")).lower() != "true":
+        return read(body)
+    try:
+        return read(base64.b64decode(body, validate=False))
+    except (binascii.Error, ValueError) as error:
+        raise EventError("base64-invalid", "the body says that it is base64 and is not", position="body") from error
+
+
+def _readable(inside: Any, read: Read) -> Any:
+    """Text that may be an envelope is read; any other text is no event."""
+    if isinstance(inside, str) and inside.lstrip()[:1] in ("{", "[", "<"):
+        try:
+            return read(inside)
+        except EventError:
+            return None
+    return inside
+
+
+def _first(value: Mapping[str, Any], names: tuple[str, ...]) -> Any:
+    return next((value[name] for name in names if value.get(name) is not None), None)
+
+
+def _kind(value: Any) -> str:
+    match value:
+        case dict():
+            names = ", ".join(sorted(str(name)[:30] for name in value)[:5])
+            return f"an object with {names or 'nothing in it'}"
+        case list():
+            return "a list"
+        case _:
+            return f"a {type(value).__name__}"

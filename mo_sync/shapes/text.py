@@ -1,0 +1,114 @@
+"""Text into values: JSON and XML, with every refusal an :class:`~mo_sync.errors.EventError` that names its place."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from defusedxml import DefusedXmlException, ElementTree
+
+from mo_sync.errors import EventError
+from mo_sync.shapes.opened import Opened, expand
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+__all__ = ["decode", "is_xml", "read_text"]
+
+_BOM: Final = b"\xef\xbb\xbf"
+_BYTE: Final = re.compile(r"\(byte (\d+)\)")
+_BLANKS: Final = b" \t\r\n\x1e"
+_DEEPEST_XML: Final = 100
+
+
+def decode(raw: bytes) -> list[Opened]:
+    """The events in ``raw``, which is one JSON or XML document; usually one. Raises EventError and nothing else."""
+    return expand(read_text(raw), read_text)
+
+
+def read_text(raw: str | bytes) -> Any:
+    """The value of a JSON or XML document. Raises EventError and nothing else."""
+    body = raw.encode("utf-8", "surrogatepass") if isinstance(raw, str) else raw
+    body = body.removeprefix(_BOM).strip(_BLANKS)
+    if not body:
+        raise EventError("no-event", "there is nothing in it", position="byte 0")
+    return _xml(body) if is_xml(body) else _json(body)
+
+
+def is_xml(body: bytes) -> bool:
+    """Whether ``body`` begins as XML does."""
+    return body[:1] == b"<"
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except RecursionError as error:
+        raise EventError("json-too-deep", "it is nested too deeply", position="event") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
+        strict = error
+    # Python's own reader is slower and more lenient (lone surrogates, numbers beyond 64 bits, NaN): a second opinion.
+    try:
+        return json.loads(body.decode("utf-8", "replace"), parse_int=_integer)
+    except RecursionError as error:
+        raise EventError("json-too-deep", "it is nested too deeply", position="event") from error
+    except ValueError:
+        raise EventError("json-invalid", f"it is no JSON: {_words(strict)}", position=_position(strict)) from strict
+
+
+def _integer(digits: str) -> int | str:
+    """A number too long to be one is kept as its digits."""
+    return int(digits) if len(digits) < 1000 else digits
+
+
+def _words(error: Exception) -> str:
+    """What the reader says, without pieces of the event in it."""
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8"
+    return _BYTE.sub("", str(error)).strip().removeprefix("JSON is malformed: ") or "it cannot be read"
+
+
+def _position(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return f"byte {error.start}"
+    place = _BYTE.search(str(error))
+    return f"byte {place[1]}" if place else "event"
+
+
+def _xml(body: bytes) -> Any:
+    try:
+        root = ElementTree.fromstring(body, forbid_dtd=True)
+    except ElementTree.ParseError as error:
+        line, column = error.position
+        place = f"line {line}, column {column}"
+        raise EventError("xml-invalid", "it is no well-formed XML", position=place) from error
+    except DefusedXmlException as error:
+        raise EventError("xml-refused", "it has what no event has, a DTD or entities", position="event") from error
+    except (ValueError, LookupError, RecursionError) as error:
+        raise EventError("xml-invalid", "its encoding is unknown or broken", position="event") from error
+    return {_name(root.tag): _element(root, 0)}
+
+
+def _element(element: Element, depth: int) -> Any:
+    """Text for a leaf, an object for the rest; elements that repeat become a list. Attributes say nothing of events."""
+    if depth > _DEEPEST_XML:
+        raise EventError("xml-too-deep", "it is nested too deeply", position="event")
+    if not len(element):
+        return element.text
+    value: dict[str, Any] = {}
+    for child in element:
+        name, inside = _name(child.tag), _element(child, depth + 1)
+        if name not in value:
+            value[name] = inside
+        elif isinstance(value[name], list):
+            value[name].append(inside)
+        else:
+            value[name] = [value[name], inside]
+    return value
+
+
+def _name(tag: str) -> str:
+    """Without its namespace."""
+    return tag.rsplit("}", 1)[-1]
