@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from fnmatch import fnmatchcase
-from pathlib import PurePath
 
 __all__ = ["ERROR_SUFFIX", "OWN_FOLDERS", "numbered", "shown", "takeable", "unpacked"]
 
@@ -17,6 +16,7 @@ ERROR_SUFFIX = ".error.txt"
 _UNFINISHED = (".tmp", ".part", ".swp", "~")
 _NAME_MAX = 255
 _LONGEST_SUFFIX = 32
+_SURELY_FITS = (_NAME_MAX - len(ERROR_SUFFIX)) // 4
 
 
 def takeable(name: str, pattern: str) -> bool:
@@ -35,6 +35,8 @@ def numbered(name: str, number: int) -> str:
     >>> numbered("a.json", 0), numbered("a.json", 1), numbered("a.ndjson.gz", 2)
     ('a.json', 'a.1.json', 'a.2.ndjson.gz')
     """
+    if not number and len(name) <= _SURELY_FITS:
+        return name
     stem, suffix = _split(name)
     if number:
         suffix = f".{number}{suffix}"
@@ -61,7 +63,8 @@ def shown(name: str) -> str:
 
 
 def _splitext(name: str) -> tuple[str, str]:
-    return name.removesuffix(suffix := PurePath(name).suffix), suffix
+    stem, dot, suffix = name.rpartition(".")
+    return (stem, dot + suffix) if stem else (name, "")
 
 
 def _split(name: str) -> tuple[str, str]:
