@@ -49,6 +49,12 @@ def upgrade() -> None:
         ),
         sa.Column("occurred_at", UtcTime(length=27), nullable=True, comment="When it was received by Syniverse."),
         sa.Column("recorded_at", UtcTime(length=27), nullable=False, comment="When we recorded it."),
+        sa.Column(
+            "filed_at",
+            UtcTime(length=27),
+            nullable=False,
+            comment="The day under which its files are kept; never changes.",
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_message")),
         comment="Messages from phones, each once, however often announced.",
     )
@@ -104,7 +110,8 @@ def upgrade() -> None:
         sa.CheckConstraint("(state = 'fetching') = (lease is not null)", name=op.f("ck_attachment_lease")),
         sa.CheckConstraint("state != 'pending' or due_at is not null", name=op.f("ck_attachment_due")),
         sa.CheckConstraint(
-            "state in ('pending', 'fetching', 'stored', 'missing', 'refused', 'quarantined', 'failed', 'held', 'cancelled', 'erased')",
+            "state in ('pending', 'fetching', 'stored', 'missing', 'refused', 'quarantined', 'failed', 'held', "
+            "'cancelled', 'erased')",
             name=op.f("ck_attachment_state"),
         ),
         sa.ForeignKeyConstraint(["message_id"], ["message.id"], name=op.f("fk_attachment_message_id")),

@@ -71,9 +71,8 @@ def _due(connection: Connection, *, count: int, now: datetime) -> Select[Any]:
 
 
 def _claimed(ids: list[str]) -> Select[Any]:
-    filed_at = func.coalesce(message.c.occurred_at, message.c.recorded_at, type_=message.c.recorded_at.type)
     return (
-        select(attachment, message.c.av_status, filed_at.label("filed_at"))
+        select(attachment, message.c.av_status, message.c.filed_at)
         .join(message, message.c.id == attachment.c.message_id)
         .where(attachment.c.id.in_(ids))
         .order_by(attachment.c.created_at, attachment.c.message_id, attachment.c.position)

@@ -25,10 +25,8 @@ Transaction = Callable[[], AbstractContextManager[Connection]]
 
 
 def scripts() -> Path:
-    """The folder of the migrations: inside the installed package, or beside it in a checkout."""
-    package = Path(__file__).resolve().parent
-    installed = package / "migrations"
-    return installed if installed.is_dir() else package.parent.parent / "migrations"
+    """The folder of the migrations. In a checkout it is a link to ``migrations/`` at the top."""
+    return Path(__file__).parent / "migrations"
 
 
 def revision(connection: Connection) -> str | None:

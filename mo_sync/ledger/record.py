@@ -54,6 +54,45 @@ class _Terms:
     max_payload: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the ledger holds of a batch already: the keys, and for each content the oldest key that said it."""
+
+    keys: frozenset[str]
+    by_content: dict[str, str]
+
+    @classmethod
+    def of(cls, connection: Connection, events: Sequence[Envelope | Rejected]) -> _Known:
+        contents = list({parsed.content_key for parsed in events if isinstance(parsed, Envelope)})
+        keys: set[str] = set()
+        by_content: dict[str, str] = {}
+        columns = (event.c.id, event.c.event_key, event.c.content_key)
+        for some in _chunks(contents):
+            for row in connection.execute(select(*columns).where(event.c.content_key.in_(some)).order_by(event.c.id)):
+                keys.add(row.event_key)
+                by_content.setdefault(row.content_key, row.event_key)
+        for some in _chunks(list({parsed.event_key for parsed in events} - keys)):
+            keys.update(connection.execute(select(event.c.event_key).where(event.c.event_key.in_(some))).scalars())
+        return cls(frozenset(keys), by_content)
+
+    def row_keys(self, events: Sequence[Envelope | Rejected]) -> list[str]:
+        """Under which key each event is, or will be, recorded: its own, or that of one that said the same before."""
+        known, by_content = set(self.keys), dict(self.by_content)
+        keys: list[str] = []
+        for parsed in events:
+            key = parsed.event_key
+            if key not in known and isinstance(parsed, Envelope):
+                unnamed = f"sha256:{parsed.content_key}"
+                if key == unnamed:
+                    key = by_content.get(parsed.content_key, key)
+                elif unnamed in known:
+                    key = unnamed
+                by_content.setdefault(parsed.content_key, key)
+            known.add(key)
+            keys.append(key)
+        return keys
+
+
 def record(
     ledger: Ledger,
     batch: Sequence[Item],
@@ -98,16 +137,27 @@ def _record_one(connection: Connection, item: Item, terms: _Terms) -> Recorded:
 
 def _record(connection: Connection, batch: Sequence[Item], terms: _Terms) -> list[Recorded]:
     take_turns_recording(connection)
-    messages = [parsed.message for _, parsed in batch if isinstance(parsed, Envelope) and parsed.message]
+    known = _Known.of(connection, [parsed for _, parsed in batch])
+    messages = [
+        parsed.message
+        for _, parsed in batch
+        # What was said before, in whatever shape, has been taken in; saying it again changes nothing.
+        if isinstance(parsed, Envelope) and parsed.message and parsed.content_key not in known.by_content
+    ]
     _record_messages(connection, messages, terms)
     strangers = _record_attachments(connection, messages, terms)
-    return _record_events(connection, batch, terms, strangers)
+    return _record_events(connection, batch, terms, known, strangers)
 
 
 def _record_messages(connection: Connection, messages: Iterable[MoMessage], terms: _Terms) -> None:
     rows: dict[str, dict[str, Any]] = {}
     for said in messages:
-        row = {"id": said.message_id, "application_id": said.application_id, "recorded_at": terms.now}
+        row = {
+            "id": said.message_id,
+            "application_id": said.application_id,
+            "recorded_at": terms.now,
+            "filed_at": said.occurred_at or terms.now,
+        }
         row |= {name: getattr(said, name) for name in _GAINS}
         known = rows.setdefault(said.message_id, row)
         known.update({name: row[name] for name in _GAINS if known[name] is None})
@@ -161,10 +211,11 @@ def _attachment_row(said: MoMessage, attachment_id: str, position: int, terms: _
 
 
 def _record_events(
-    connection: Connection, batch: Sequence[Item], terms: _Terms, strangers: dict[str, list[str]]
+    connection: Connection, batch: Sequence[Item], terms: _Terms, known: _Known, strangers: dict[str, list[str]]
 ) -> list[Recorded]:
     """One row an announcement; ``deliveries`` counts how often each key came."""
-    keys, fresh = _row_keys(connection, [parsed for _, parsed in batch])
+    keys = known.row_keys([parsed for _, parsed in batch])
+    fresh = set(keys) - known.keys
     rows: dict[str, dict[str, Any]] = {}
     recorded: list[Recorded] = []
     for (raw, parsed), key in zip(batch, keys, strict=True):
@@ -185,43 +236,6 @@ def _recorded(parsed: Envelope | Rejected, *, new: bool) -> Recorded:
     if isinstance(parsed, Rejected):
         return Recorded.REJECTED
     return Recorded.NEW if parsed.message else Recorded.IGNORED
-
-
-def _row_keys(connection: Connection, events: Sequence[Envelope | Rejected]) -> tuple[list[str], set[str]]:
-    """Under which key each event is, or will be, recorded: its own, or that of an earlier one that said the same.
-
-    Also which of these keys were not there before.
-    """
-    known, by_content = _known(connection, events)
-    before = set(known)
-    keys: list[str] = []
-    for parsed in events:
-        key = parsed.event_key
-        if key not in known and isinstance(parsed, Envelope):
-            unnamed = f"sha256:{parsed.content_key}"
-            if key == unnamed:
-                key = by_content.get(parsed.content_key, key)
-            elif unnamed in known:
-                key = unnamed
-            by_content.setdefault(parsed.content_key, key)
-        known.add(key)
-        keys.append(key)
-    return keys, set(keys) - before
-
-
-def _known(connection: Connection, events: Sequence[Envelope | Rejected]) -> tuple[set[str], dict[str, str]]:
-    """The keys among these events that are recorded, and for each content the oldest key that has it."""
-    contents = list({parsed.content_key for parsed in events if isinstance(parsed, Envelope)})
-    known: set[str] = set()
-    by_content: dict[str, str] = {}
-    columns = (event.c.id, event.c.event_key, event.c.content_key)
-    for some in _chunks(contents):
-        for row in connection.execute(select(*columns).where(event.c.content_key.in_(some)).order_by(event.c.id)):
-            known.add(row.event_key)
-            by_content.setdefault(row.content_key, row.event_key)
-    for some in _chunks(list({parsed.event_key for parsed in events} - known)):
-        known.update(connection.execute(select(event.c.event_key).where(event.c.event_key.in_(some))).scalars())
-    return known, by_content
 
 
 def _event_row(

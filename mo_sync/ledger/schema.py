@@ -116,6 +116,7 @@ message = Table(
     Column("av_status", Text, comment="Syniverse's virus scan of the attachments (anti_virus_scan_status)."),
     Column("occurred_at", UtcTime, comment="When it was received by Syniverse."),
     Column("recorded_at", UtcTime, nullable=False, index=True, comment="When we recorded it."),
+    Column("filed_at", UtcTime, nullable=False, comment="The day under which its files are kept; never changes."),
     comment="Messages from phones, each once, however often announced.",
 )
 

@@ -1,0 +1,67 @@
+"""A pass in words: what came in, what became of it, what the ledger holds, what to do next."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from mo_sync.errors import ExitCode
+from mo_sync.service import Summary
+
+__all__ = ["as_json", "lines"]
+
+_NEXT = {
+    ExitCode.WORK_REMAINS: "Work remains: run it again later, or let `mo-sync run` do so.",
+    ExitCode.NEEDS_A_PERSON: "Something needs a person: `mo-sync ledger list --problems` says what and why.",
+    ExitCode.NOTHING_POSSIBLE_NOW: "Nothing could be fetched now: see `mo-sync doctor`. Nothing was lost.",
+}
+
+
+def as_json(summary: Summary) -> dict[str, Any]:
+    """The summary for a program."""
+    return {**asdict(summary), "exit_code": int(summary.exit_code)}
+
+
+def lines(summary: Summary) -> list[str]:
+    """The summary for a person, a line a fact; nothing that did not happen is mentioned."""
+    told = [_events(summary), _settled(summary), _ledger(summary)]
+    if summary.held_applications:
+        held = ", ".join(summary.held_applications)
+        told.append(
+            f"Held: application {held}: the gateway refuses its credentials or its credit; see `mo-sync doctor`."
+        )
+    if summary.paused:
+        told.append(f"Paused: {summary.paused}. It goes on when there is room.")
+    if summary.beside:
+        told.append(
+            f"Beside: another mo-sync is at work here ({', '.join(summary.beside)}); leases keep the two apart."
+        )
+    if summary.interrupted:
+        told.append("Stopped early: what was not finished is due again, and no attempt was used up.")
+    told.append(_NEXT.get(summary.exit_code, "All settled."))
+    return told
+
+
+def _events(summary: Summary) -> str:
+    receipt = summary.receipt
+    counts = {
+        "new": receipt.new,
+        "repeated": receipt.duplicate,
+        "ignored": receipt.ignored,
+        "rejected": receipt.rejected,
+    }
+    return "Events: " + (_counted(counts) or "none")
+
+
+def _settled(summary: Summary) -> str:
+    done = _counted(summary.settled) or "none was due"
+    size = f" ({summary.stored_bytes:,} bytes)" if summary.stored_bytes else ""
+    return f"Attachments: {done}{size} in {summary.took_s:.1f} s"
+
+
+def _ledger(summary: Summary) -> str:
+    return "Ledger: " + (_counted(summary.ledger) or "empty")
+
+
+def _counted(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
