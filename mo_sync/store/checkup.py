@@ -73,6 +73,9 @@ def _modes(root: Path) -> Finding:
         found = root.stat()
     except OSError as error:
         return Finding("failed", "modes", error.strerror or str(error), "see whether the folder is there")
+    if found.st_uid != os.geteuid():
+        hint = "run mo-sync as its owner: what another user writes may be closed to the owner"
+        return Finding("warning", "modes", f"it belongs to user {found.st_uid}, this is {os.geteuid()}", hint)
     mode = stat.S_IMODE(found.st_mode)
     if mode & stat.S_IWOTH:
         return Finding("failed", "modes", f"anyone may write to it ({mode:04o})", f"chmod o-rwx {root}")

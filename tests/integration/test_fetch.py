@@ -171,6 +171,7 @@ def test_a_stop_breaks_off_a_body_that_stalls(gateway: Gateway, client: Client, 
     assert parts(root) == []
 
 
+@pytest.mark.root
 def test_a_full_disk_gives_the_claim_back_and_leaves_nothing(gateway: Gateway, client: Client, tmp_path: Path) -> None:
     needs_mounts()
     gateway.add_attachment(Attachment(CLAIM.attachment_id, JPEG * (4_000_000 // len(JPEG)), "image/jpeg"))

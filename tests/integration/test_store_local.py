@@ -331,6 +331,17 @@ def test_the_check_up_looks_at_the_modes(store: LocalStore, root: Path, mode: in
     assert [path.name for path in root.iterdir()] == [".incoming"]
 
 
+@pytest.mark.root
+def test_the_check_up_warns_who_is_not_the_owner(store: LocalStore, root: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("not run as root: no folder was given to another user")
+    os.chown(root, 65534, 65534)
+    [finding] = [finding for finding in store.check() if finding.subject == "modes"]
+
+    assert finding.level == "warning"
+    assert "65534" in finding.detail
+
+
 def test_the_check_up_finds_links(store: LocalStore, root: Path, tmp_path: Path) -> None:
     (root / "2026").symlink_to(tmp_path)
     findings = {finding.subject: finding for finding in store.check()}
