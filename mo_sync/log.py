@@ -17,8 +17,9 @@ import threading
 from collections.abc import Callable, Mapping, MutableMapping
 from datetime import datetime
 from enum import Enum
+from functools import lru_cache
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO
 
 if TYPE_CHECKING:
     from structlog.typing import Processor
@@ -52,6 +53,10 @@ _NUMBER = re.compile(
     r"|(?<![0-9A-Za-z])\+[0-9](?:[ ().-]{0,2}[0-9]){7,14}(?![0-9A-Za-z])"
     r"|(?<![0-9A-Za-z])[0-9]{10,15}(?![0-9A-Za-z])"
 )
+_SUSPECT = re.compile(
+    rf"{_NAMED_SO}|authorization|bearer|basic|/attachments/|://|[0-9]{{10}}|\+[0-9][0-9 ().-]{{7}}", re.IGNORECASE
+)
+"""What every text that must be masked somewhere holds: most texts hold none of it, and one look is enough."""
 _PRIORITY = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 _CHATTY = ("apscheduler", "urllib3", "alembic", "sqlalchemy", "watchfiles")
 _HANDLER = "mo-sync"
@@ -117,6 +122,8 @@ def redact_text(text: str) -> str:
     >>> redact_text("Authorization: Bearer abc.def for +14086080000")
     'Authorization: ********** for ********0000'
     """
+    if _SUSPECT.search(text) is None:
+        return text
     for pattern, replacement in _IN_TEXT:
         text = pattern.sub(replacement, text)
     return _NUMBER.sub(lambda found: found["kept"] or mask_number(found[0]), text)
@@ -128,17 +135,28 @@ def redact(fields: Mapping[str, Any]) -> dict[str, Any]:
     >>> redact({"token": "abc", "body": "Hello", "to_address": "18322222222", "size": 7})
     {'token': '**********', 'to_address': '*******2222', 'size': 7}
     """
-    return {str(key): _field(str(key), value) for key, value in fields.items() if not _WRITTEN_KEY.search(str(key))}
+    told: dict[str, Any] = {}
+    for key, value in fields.items():
+        match _sounds_like(str(key)):
+            case "written":
+                continue
+            case "secret" if value is not None and not isinstance(value, bool):
+                told[str(key)] = MASK
+            case "number" if isinstance(value, str | int) and not isinstance(value, bool):
+                told[str(key)] = mask_number(str(value))
+            case _:
+                told[str(key)] = _value(value)
+    return told
 
 
-def _field(key: str, value: object) -> object:
-    if value is None or isinstance(value, bool):
-        return value
+@lru_cache(maxsize=1024)
+def _sounds_like(key: str) -> Literal["written", "secret", "number", "plain"]:
+    """What a field's name says about its value. The same few names come again and again."""
+    if _WRITTEN_KEY.search(key):
+        return "written"
     if _SECRET_KEY.search(key) and not _NO_SECRET_KEY.search(key):
-        return MASK
-    if _NUMBER_KEY.search(key) and isinstance(value, str | int):
-        return mask_number(str(value))
-    return _value(value)
+        return "secret"
+    return "number" if _NUMBER_KEY.search(key) else "plain"
 
 
 def _value(value: object) -> object:  # noqa: PLR0911  a table of kinds, one line each
@@ -187,8 +205,7 @@ def _rendering(*, console: bool, colors: bool, journal: bool) -> list[Processor]
 
 
 def _redacting(_logger: object, _method: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    kept = {key: fields[key] for key in ("level", "timestamp", "logger") if key in fields}
-    return {**redact(fields), **kept}
+    return redact(fields)
 
 
 def _with_priority(renderer: Processor) -> Processor:

@@ -215,7 +215,7 @@ def _bounds(field: FieldInfo, kind: str) -> str:
     return f", {' and '.join(spoken)}" if spoken else ""
 
 
-_UNSPOKEN = ((0, "at least"), (LONGEST_S, "at most"))
+_UNSPOKEN = ((LONGEST_S, "at most"),)
 
 
 def _limit(limit: float, kind: str) -> str:

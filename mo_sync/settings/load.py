@@ -102,6 +102,7 @@ def _merged(layers: Iterable[Mapping[Name, Given]]) -> dict[Name, Given]:
         for name, given in layer.items():
             if misplaced(name, given) is None:
                 merged.pop(twin(name) or (), None)
+                merged.pop(name, None)  # so that the last to be given comes last
                 merged[name] = _anchored(name, given)
     return merged
 
@@ -162,14 +163,15 @@ def _worded(error: ErrorDetails, given: Mapping[Name, Given]) -> Problem:
 
 
 def _tree(given: Mapping[Name, Given]) -> dict[str, Any]:
-    """The values as the model wants them: nested. A section's empty table comes before its keys."""
+    """The values as the model wants them: nested. What should be a table and is none stays, for the model to refuse."""
     tree: dict[str, Any] = {}
     for name in sorted(given, key=len):
-        branch = tree
+        branch: Any = tree
         for part in name[:-1]:
-            branch = branch.setdefault(part, {})
-        value = given[name].value
-        branch[name[-1]] = {} if value == {} else value
+            branch = branch.setdefault(part, {}) if isinstance(branch, dict) else None
+        if isinstance(branch, dict):
+            value = given[name].value
+            branch[name[-1]] = {} if value == {} else value
     return tree
 
 

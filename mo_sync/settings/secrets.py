@@ -63,7 +63,7 @@ def credentials(environ: Mapping[str, str]) -> tuple[dict[Name, Given], list[Pro
         if path is None:
             problems.append(_no_secret(name, value))
         elif path in given:
-            problems.append(Problem(dotted(name), str(value.origin), f"{given[path].origin} is given too; keep one"))
+            problems.append(Problem(dotted(path), str(value.origin), f"{given[path].origin} is given too; keep one"))
         else:
             given[path] = value
     return given, problems

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, TypeVar
 
-from pydantic import BeforeValidator, Field, NonNegativeInt
+from pydantic import AfterValidator, BeforeValidator, Field
 
 __all__ = ["LONGEST_S", "Duration", "Size", "duration", "duration_text", "size", "size_text"]
 
@@ -82,7 +82,19 @@ def size_text(count: int) -> str:
 LONGEST_S = 3650 * 86400.0
 """Ten years: what is longer is a slip, and would not fit where moments are reckoned."""
 
-Duration = Annotated[float, Field(ge=0, le=LONGEST_S, allow_inf_nan=False), BeforeValidator(duration)]
+Number = TypeVar("Number", int, float)
+
+
+def _not_negative(number: Number) -> Number:
+    """A check of its own: a ``ge=0`` here would take the place of a field's own ``ge=1``."""
+    if number < 0:
+        raise ValueError("it cannot be negative")
+    return number
+
+
+Duration = Annotated[
+    float, Field(le=LONGEST_S, allow_inf_nan=False), AfterValidator(_not_negative), BeforeValidator(duration)
+]
 """Seconds."""
-Size = Annotated[NonNegativeInt, BeforeValidator(size)]
+Size = Annotated[int, AfterValidator(_not_negative), BeforeValidator(size)]
 """Bytes."""

@@ -1,0 +1,155 @@
+"""How commands speak: tables, JSON, quiet; on a terminal, into a pipe, and into one that nobody reads."""
+
+from __future__ import annotations
+
+import doctest
+import io
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mo_sync.cli import output
+from mo_sync.cli.output import Output, age, bytes_text, printable
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def speaker(*, terminal: bool = False, **more: object) -> tuple[Output, io.StringIO, io.StringIO]:
+    out, err = (Terminal(), Terminal()) if terminal else (io.StringIO(), io.StringIO())
+    environ = {"TERM": "xterm-256color", "COLUMNS": "40", **more.pop("environ", {})}  # type: ignore[dict-item]
+    return Output(out, err, environ, **more), out, err  # type: ignore[arg-type]
+
+
+def test_the_examples_in_the_docstrings_hold() -> None:
+    assert doctest.testmod(output).failed == 0
+
+
+def test_a_table_sets_numbers_to_the_right_and_has_no_trailing_blanks() -> None:
+    speaks, out, _ = speaker()
+
+    speaks.table(["state", "count", "note"], [["stored", 1234, None], ["failed", 5, "look"]])
+
+    assert out.getvalue() == "state   count  note\nstored  1,234\nfailed      5  look\n"
+
+
+def test_nothing_is_cut_off_in_a_pipe() -> None:
+    speaks, out, _ = speaker()
+    long = "x" * 5000
+
+    speaks.table(["id", "why"], [["a", long], [long, "b"]])
+
+    assert len(out.getvalue().splitlines()) == 3
+    assert out.getvalue().count(long) == 2
+
+
+def test_on_a_terminal_what_is_too_wide_is_folded_and_heads_stand_out() -> None:
+    speaks, out, _ = speaker(terminal=True)
+
+    speaks.table(["id"], [["x" * 100]])
+
+    assert "\x1b[1m" in out.getvalue()
+    assert out.getvalue().count("x") == 100
+    assert len(out.getvalue().splitlines()) > 2
+
+
+def test_no_color_is_honoured() -> None:
+    speaks, out, _ = speaker(terminal=True, environ={"NO_COLOR": "1"})
+
+    speaks.table(["state"], [["stored"]])
+
+    assert "\x1b[3" not in out.getvalue()
+
+
+def test_markup_and_control_characters_from_outside_are_shown_and_not_obeyed() -> None:
+    speaks, out, _ = speaker()
+
+    speaks.table(["from"], [["[bold]x[/bold]"], ["\x1b[2Jgone\x07\nnext"]])
+    speaks.say("a\x9bb\u202ec")
+
+    assert out.getvalue() == "from\n[bold]x[/bold]\n\\x1b[2Jgone\\x07\\nnext\na\\x9bb\\u202ec\n"
+
+
+@given(st.text())
+def test_whatever_is_said_can_be_written_and_moves_no_cursor(text: str) -> None:
+    shown = printable(text)
+
+    assert shown.encode().decode() == shown
+    assert not set(shown) & {chr(code) for code in (*range(10), *range(11, 32), *range(127, 160), 0x202E, 0x2028)}
+
+
+def test_with_json_only_the_document_is_on_standard_output() -> None:
+    speaks, out, err = speaker(as_json=True)
+
+    speaks.say("hello")
+    speaks.table(["a"], [[1]])
+    speaks.result("x")
+    speaks.warn("take care")
+    speaks.json({"at": datetime(2026, 11, 20, tzinfo=UTC), "path": Path("/srv"), "set": {"b", "a"}, "ä": 1})
+
+    assert json.loads(out.getvalue()) == {"at": "2026-11-20T00:00:00Z", "path": "/srv", "set": ["a", "b"], "ä": 1}
+    assert out.getvalue().count("\n") == 1
+    assert err.getvalue() == "take care\n"
+
+
+def test_when_quiet_only_what_was_asked_for_is_said() -> None:
+    speaks, out, err = speaker(quiet=True)
+
+    speaks.say("hello")
+    speaks.table(["a"], [[1]])
+    speaks.result("/srv/mo-sync.toml")
+    speaks.warn("take care")
+
+    assert (out.getvalue(), err.getvalue()) == ("/srv/mo-sync.toml\n", "take care\n")
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_is_shown_on_a_terminal_only_and_never_on_standard_output(terminal: bool) -> None:
+    speaks, out, err = speaker(terminal=terminal)
+
+    with speaks.progress("fetching", total=2) as advance:
+        advance(2)
+
+    assert out.getvalue() == ""
+    assert ("fetching" in err.getvalue()) is terminal
+
+
+def test_a_reader_that_went_away_silences_the_output_and_raises_nothing() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as out:
+        speaks = Output(out, io.StringIO())
+        for _ in range(3):
+            speaks.say("hello" * 20_000)
+
+        assert speaks.reader_gone
+
+
+def test_a_closed_standard_error_is_no_reason_to_fail() -> None:
+    err = io.StringIO()
+    err.close()
+
+    assert Output(io.StringIO(), err).warn("unheard") is None
+
+
+@given(st.integers(0, 10**15))
+def test_a_size_is_short_and_has_its_unit(count: int) -> None:
+    text = bytes_text(count)
+
+    assert text.split()[1] in ("B", "kB", "MB", "GB", "TB")
+    assert count >= 10**15 or len(text) <= len("999.9 kB") + 1
+
+
+@given(st.floats(0, 10**9))
+def test_an_age_has_its_largest_whole_unit(seconds: float) -> None:
+    number, unit = age(seconds).split()
+    length = {"s": 1, "min": 60, "h": 3600, "d": 86400}[unit]
+
+    assert int(number) * length <= seconds < (int(number) + 1) * length
