@@ -263,6 +263,6 @@ def _log_settled(settlements: Sequence[Settlement]) -> None:
             application=settlement.claim.application_id,
             attempts=settlement.transition.attempts,
             reason=settlement.transition.reason,
-            due_at=settlement.transition.due_at,
+            due_at=settlement.transition.due_at.isoformat() if settlement.transition.due_at else None,
             size=settlement.outcome.size if isinstance(settlement.outcome, Stored) else None,
         )

@@ -1,0 +1,266 @@
+"""``mo-sync ledger``: what is in it, why, and what a person can do about it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+
+import typer
+
+from mo_sync.cli.context import Context, context_of
+from mo_sync.cli.output import Output, age, bytes_text, local_time, mask_number
+from mo_sync.cli.story import timeline
+from mo_sync.clock import SystemClock
+from mo_sync.errors import ExitCode, UsageError
+from mo_sync.ledger import Ledger, interventions, queries
+from mo_sync.ledger.queries import AttachmentRow, Filters, Status
+from mo_sync.lifecycle import State
+from mo_sync.readings import moment
+from mo_sync.settings.units import duration
+
+__all__ = ["app"]
+
+app = typer.Typer(no_args_is_help=True, help="Look into the ledger, and decide what waits for a person.")
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document for a program.")]
+Utc = Annotated[bool, typer.Option("--utc", help="Times in UTC instead of this machine's zone.")]
+Reveal = Annotated[bool, typer.Option("--reveal", help="Show phone numbers in full.")]
+StateNames = Annotated[
+    list[str] | None,
+    typer.Option("--state", metavar="STATE", help="Only these states; repeat it, or separate by commas."),
+]
+Application = Annotated[str | None, typer.Option("--application", metavar="ID", help="Only this application.")]
+
+
+@app.command()
+def status(ctx: typer.Context, *, as_json: AsJson = False, utc: Utc = False) -> int:
+    """The ledger at a glance: counts, bytes, what waits, which applications are in trouble.
+
+    Example: mo-sync ledger status --json
+    """
+    context, now = context_of(ctx), SystemClock().now()
+    output = context.output(as_json=as_json)
+    with _opened(context) as ledger:
+        found = queries.status(ledger, now=now)
+    if output.as_json:
+        output.json(asdict(found))
+    else:
+        _show_status(output, found, now=now, utc=utc)
+    return ExitCode.SETTLED
+
+
+@app.command("list")
+def list_(
+    ctx: typer.Context,
+    *,
+    state: StateNames = None,
+    problems: Annotated[bool, typer.Option("--problems", help="Only what needs a person.")] = False,
+    application: Application = None,
+    since: Annotated[str | None, typer.Option(metavar="WHEN", help="Announced since: 2026-11-20, or 3h ago.")] = None,
+    until: Annotated[str | None, typer.Option(metavar="WHEN", help="Announced before.")] = None,
+    from_: Annotated[str | None, typer.Option("--from", metavar="NUMBER", help="Sent by this number.")] = None,
+    to: Annotated[str | None, typer.Option("--to", metavar="NUMBER", help="Sent to this number.")] = None,
+    error: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="With this in its error, or this error code.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest first.")] = 50,
+    everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    as_json: AsJson = False,
+    utc: Utc = False,
+    reveal: Reveal = False,
+) -> int:
+    """Attachments, the newest first, with where they are or why they are not.
+
+    Example: mo-sync ledger list --state failed,missing --since 7d
+    """
+    context, now = context_of(ctx), SystemClock().now()
+    states = [*_states(state), *(queries.PROBLEMS if problems else ())]
+    filters = Filters(
+        states=states,
+        application_id=application,
+        since=_when(since, now),
+        until=_when(until, now),
+        from_address=from_,
+        to_address=to,
+        error=error,
+    )
+    output = context.output(as_json=as_json)
+    with _opened(context) as ledger:
+        rows = queries.list_attachments(ledger, filters, limit=None if everything else limit + 1)
+    shown = rows if everything else rows[:limit]
+    if output.as_json:
+        output.json([_document(row, reveal=reveal) for row in shown])
+        return ExitCode.SETTLED
+    output.table(
+        ("attachment", "message", "from", "state", "size", "announced", "location or reason"),
+        [_cells(row, utc=utc, reveal=reveal) for row in shown],
+    )
+    if len(rows) > len(shown):
+        output.warn(f"there are more than {limit}; --limit or --all shows them")
+    return ExitCode.SETTLED
+
+
+@app.command()
+def show(
+    ctx: typer.Context,
+    wanted: Annotated[
+        str, typer.Argument(metavar="ID", help="Of an event, message or attachment; its beginning will do.")
+    ],
+    *,
+    as_json: AsJson = False,
+    utc: Utc = False,
+    reveal: Reveal = False,
+) -> int:
+    """The whole story of an event, message or attachment: announced, tried, why it is where it is, what comes next.
+
+    Example: mo-sync ledger show Mno4Xayql1oV
+    """
+    context, now = context_of(ctx), SystemClock().now()
+    output = context.output(as_json=as_json)
+    with _opened(context) as ledger:
+        story = queries.find_story(ledger, wanted)
+    if output.as_json:
+        output.json(_masked(asdict(story), reveal=reveal))
+        return ExitCode.SETTLED
+    for line in timeline(story, now=now, utc=utc, reveal=reveal):
+        output.say(line)
+    return ExitCode.SETTLED
+
+
+@app.command()
+def retry(
+    ctx: typer.Context,
+    wanted: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Attachments or messages.")] = None,
+    *,
+    state: StateNames = None,
+    application: Application = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how many.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Try again what was given up (missing, refused, failed, cancelled), or at once what waits; from the beginning.
+
+    Example: mo-sync ledger retry --state missing --dry-run
+    """
+    states = _states(state)
+    if not (wanted or states or application):
+        raise UsageError("nothing-chosen", "it was not said what to retry", hint="name ids, --state or --application")
+    context = context_of(ctx)
+    output = context.output(as_json=as_json)
+    with _opened(context) as ledger:
+        ids, message_ids = _chosen(ledger, wanted or [])
+        asked: dict[str, Any] = {
+            "ids": ids,
+            "message_ids": message_ids,
+            "states": states,
+            "application_id": application,
+        }
+        if dry_run:
+            count = interventions.would_retry(ledger, **asked)
+        else:
+            patience_s = context.loaded().settings.retry.give_up_after
+            count = interventions.retry(ledger, now=SystemClock().now(), give_up_after_s=patience_s, **asked)
+    if output.as_json:
+        output.json({"retried": count, "dry_run": dry_run})
+    else:
+        output.say(
+            f"{count} would be due now" if dry_run else f"{count} due now: `mo-sync --sync-now`, or the daemon, goes on"
+        )
+    return ExitCode.SETTLED
+
+
+def _opened(context: Context) -> Ledger:
+    return Ledger.open(context.loaded().settings.ledger)
+
+
+def _chosen(ledger: Ledger, wanted: list[str]) -> tuple[list[str], list[str]]:
+    """Attachment ids and message ids among what was named."""
+    ids: list[str] = []
+    message_ids: list[str] = []
+    for name in wanted:
+        story = queries.find_story(ledger, name)
+        if story.kind == "attachment":
+            ids.append(story.id)
+        elif story.message is not None:
+            message_ids.append(story.message.id)
+        else:
+            raise UsageError("nothing-to-fetch", "this event announces no message", item=story.id)
+    return ids, message_ids
+
+
+def _states(names: list[str] | None) -> list[State]:
+    wanted = [name.strip() for given in names or [] for name in given.split(",") if name.strip()]
+    known = ", ".join(State)
+    try:
+        return [State(name) for name in wanted]
+    except ValueError as error:
+        raise UsageError("state-unknown", str(error), item="--state", hint=f"states are {known}") from error
+
+
+def _when(text: str | None, now: datetime) -> datetime | None:
+    """A date or time, or a span before now (``3h``)."""
+    if text is None:
+        return None
+    found = moment(text)
+    if found is not None:
+        return found
+    try:
+        return now - timedelta(seconds=float(str(duration(text))))
+    except (ValueError, OverflowError) as error:
+        hint = "2026-11-20, 2026-11-20T08:00:00Z, or a span such as 3h or 7d"
+        raise UsageError("time-not-understood", "this is no time", item=text, hint=hint) from error
+
+
+def _show_status(output: Output, found: Status, *, now: datetime, utc: bool) -> None:
+    rows: list[tuple[str, object]] = [(f"{state}", count) for state, count in found.attachments.items() if count]
+    output.table(("attachments", "count"), rows or [("none", 0)])
+    output.say()
+    facts: list[tuple[str, object]] = [
+        ("messages", f"{found.messages:,}"),
+        ("events", ", ".join(f"{count:,} {state}" for state, count in sorted(found.events.items())) or "none"),
+        ("deliveries", f"{found.deliveries:,}"),
+        ("stored", bytes_text(found.stored_bytes)),
+        ("oldest pending", age((now - found.oldest_pending).total_seconds()) if found.oldest_pending else "none"),
+        ("next due", _due(found.next_due, now=now, utc=utc)),
+        ("last hour", f"{found.stored_last_hour:,} stored, {found.failures_last_hour:,} failures"),
+        ("last day", f"{found.stored_last_day:,} stored, {found.failures_last_day:,} failures"),
+    ]
+    for name, value in facts:
+        output.say(f"{name:15} {value}")
+    for application in found.applications:
+        if application.state != "active":
+            until = f" until {local_time(application.until, utc=utc)}" if application.until else ""
+            output.say(f"application {application.id} is {application.state}{until}: {application.reason}")
+
+
+def _due(due_at: datetime | None, *, now: datetime, utc: bool) -> str:
+    if due_at is None:
+        return "nothing"
+    return "now" if due_at <= now else f"{local_time(due_at, utc=utc)} (in {age((due_at - now).total_seconds())})"
+
+
+def _cells(row: AttachmentRow, *, utc: bool, reveal: bool) -> tuple[object, ...]:
+    sender = row.from_address if reveal or row.from_address is None else mask_number(row.from_address)
+    size = bytes_text(row.size) if row.size is not None else ""
+    where = row.location if row.state == State.STORED else row.error or row.location or ""
+    return (row.id, row.message_id, sender or "", row.state, size, local_time(row.created_at, utc=utc), where)
+
+
+def _document(row: AttachmentRow, *, reveal: bool) -> dict[str, Any]:
+    return dict(_masked(asdict(row), reveal=reveal))
+
+
+def _masked(value: Any, *, reveal: bool) -> Any:
+    """Phone numbers cut down, wherever they are in a document."""
+    if reveal:
+        return value
+    if isinstance(value, dict):
+        return {
+            name: mask_number(inside)
+            if name in ("from_address", "to_address") and inside
+            else _masked(inside, reveal=False)
+            for name, inside in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [_masked(inside, reveal=False) for inside in value]
+    return value

@@ -1,0 +1,90 @@
+"""A story in words: what happened to an event, a message or an attachment, in order, and what happens next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from mo_sync.cli.output import age, bytes_text, local_time, mask_number
+from mo_sync.ledger.queries import Announcement, AttachmentRow, AttemptRow, MessageRow, Story
+from mo_sync.lifecycle import State
+
+__all__ = ["timeline"]
+
+
+def timeline(story: Story, *, now: datetime, utc: bool, reveal: bool) -> Iterator[str]:
+    """The lines of the story, the oldest first; ``utc`` and ``reveal`` as the commands have them."""
+    if story.message is not None:
+        yield from _message(story.message, utc=utc, reveal=reveal)
+    for announcement in story.events:
+        yield from _announcement(announcement, utc=utc)
+    for attachment in story.attachments:
+        yield ""
+        yield f"attachment {attachment.id}: {attachment.state}"
+        for attempt in story.attempts:
+            if attempt.attachment_id == attachment.id:
+                yield _attempt(attempt, utc=utc)
+        yield from _now(attachment, now=now, utc=utc)
+    if story.message is not None and not story.attachments:
+        yield "no attachments"
+
+
+def _message(message: MessageRow, *, utc: bool, reveal: bool) -> Iterator[str]:
+    sender, receiver = (_shown(address, reveal) for address in (message.from_address, message.to_address))
+    yield f"message {message.id} of application {message.application_id}, from {sender} to {receiver}"
+    if message.occurred_at is not None:
+        yield f"  {local_time(message.occurred_at, utc=utc)}  sent"
+    yield f"  {local_time(message.recorded_at, utc=utc)}  recorded"
+    if message.av_status is not None:
+        yield f"  virus scan by Syniverse: {message.av_status}"
+
+
+def _shown(address: str | None, reveal: bool) -> str:
+    if address is None:
+        return "an unknown number"
+    return address if reveal else mask_number(address)
+
+
+def _announcement(event: Announcement, *, utc: bool) -> Iterator[str]:
+    times = "once" if event.deliveries == 1 else f"{event.deliveries} times"
+    yield f"event {event.event_key}: {event.state}, delivered {times}"
+    yield f"  {local_time(event.received_at, utc=utc)}  received from {event.source}"
+    if event.reason is not None:
+        yield f"  {event.reason}"
+
+
+def _attempt(attempt: AttemptRow, *, utc: bool) -> str:
+    facts = [attempt.outcome]
+    if attempt.step is not None:
+        facts.append(f"at {attempt.step}")
+    if attempt.status is not None:
+        facts.append(f"HTTP {attempt.status}")
+    if attempt.code is not None:
+        facts.append(attempt.code)
+    if attempt.bytes:
+        facts.append(bytes_text(attempt.bytes))
+    why = f": {attempt.error}" if attempt.error else ""
+    return f"  {local_time(attempt.finished_at, utc=utc)}  attempt {attempt.number}: {' '.join(facts)}{why}"
+
+
+def _now(row: AttachmentRow, *, now: datetime, utc: bool) -> Iterator[str]:
+    """Why it is where it is, what happens next, and which command helps."""
+    retry = f"mo-sync ledger retry {row.id}"
+    match State(row.state):
+        case State.PENDING if row.due_at is not None and row.due_at > now:
+            yield f"  next try at {local_time(row.due_at, utc=utc)}, in {age((row.due_at - now).total_seconds())}"
+            yield f"  it is given up after {local_time(row.deadline_at, utc=utc)}; at once: {retry}"
+        case State.PENDING:
+            yield "  due now: the daemon, or mo-sync --sync-now, fetches it"
+        case State.FETCHING if row.lease_until is not None:
+            yield f"  being fetched by {row.worker}, until {local_time(row.lease_until, utc=utc)} at the longest"
+        case State.STORED | State.QUARANTINED:
+            yield f"  {row.location}"
+            yield f"  {bytes_text(row.size or 0)}, {row.content_type}, sha256 {row.sha256}"
+            if row.error is not None:
+                yield f"  {row.error}"
+        case State.FAILED | State.MISSING | State.REFUSED | State.CANCELLED:
+            yield f"  {row.error or 'no reason was recorded'}"
+            yield f"  to try again: {retry}"
+        case _:
+            yield f"  {row.error or ''}".rstrip()
