@@ -59,6 +59,8 @@ def shown(name: str) -> str:
     >>> shown("bill.json"), shown("a\nb"), shown("\udcff.json")
     ('bill.json', 'a\\nb', '\\udcff.json')
     """
+    if name.isprintable():
+        return name
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in name)
 
 
