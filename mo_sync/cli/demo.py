@@ -186,9 +186,13 @@ class _Played:
 def _say(output: Output, played: _Played) -> None:
     receipt = sum((summary.receipt for summary in played.summaries[1:]), played.summaries[0].receipt)
     took_s = sum(summary.took_s for summary in played.summaries)
-    output.say(
-        f"Events: {receipt.new} new, {receipt.duplicate} repeated, {receipt.ignored} ignored, {receipt.rejected} rejected"
+    counts = (
+        (receipt.new, "new"),
+        (receipt.duplicate, "repeated"),
+        (receipt.ignored, "ignored"),
+        (receipt.rejected, "rejected"),
     )
+    output.say("Events: " + ", ".join(f"{count} {name}" for count, name in counts))
     output.say(f"Gateway: {played.requests} requests, {took_s:.1f} s")
     output.say()
     stored = [row for row in played.after if row.state == State.STORED]

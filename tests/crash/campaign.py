@@ -28,6 +28,7 @@ from tests.site import Site
 __all__ = ["Damage", "run"]
 
 _LEASE = "3s"
+_START_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +52,9 @@ class Damage:
 def run(root: Path, *, kills: int, seed: int) -> Damage:
     """One campaign in ``root``, an empty folder."""
     dice = random.Random(seed)
-    scenario = make_traffic(seed, events=max(20, kills * 2), attachments=max(30, kills * 3), permanent_share=0)
+    scenario = make_traffic(seed, events=max(20, kills * 4), attachments=max(30, kills * 8), permanent_share=0)
     names = sorted(scenario.files)
-    with Gateway(latency_s=0.01) as gateway:
+    with Gateway(latency_s=0.02) as gateway:
         site = Site(root, gateway.base_url, settings={"sync": {"lease": _LEASE, "workers": 8}})
         for attachment in scenario.attachments:
             gateway.add_attachment(attachment)
@@ -61,17 +62,27 @@ def run(root: Path, *, kills: int, seed: int) -> Damage:
         for round_ in range(kills):
             for name in names[round_ * len(names) // kills : (round_ + 1) * len(names) // kills]:
                 site.drop(name, scenario.files[name])
-            at_work += _kill(site, after_s=dice.uniform(0.2, 1.6))
+            # Most kills wait until the process is at work; some hit its start, its migration, its imports.
+            at_work += _kill(site, at_work=dice.random() < 0.8, after_s=dice.uniform(0.0, 0.8))
         site.sync_until_settled()
         return _count(site, scenario.content, {row.id for row in scenario.attachments}, kills=kills, at_work=at_work)
 
 
-def _kill(site: Site, *, after_s: float) -> bool:
-    """Start a pass and kill it ``after_s`` later; whether it was at work by then."""
+def _kill(site: Site, *, at_work: bool, after_s: float) -> bool:
+    """Start a pass and kill it ``after_s`` after its start, or after it is at work; whether it was at work by then."""
     with site.start("--sync-now", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        until = time.monotonic() + _START_S
+        while at_work and process.poll() is None and time.monotonic() < until and not _busy(site, process.pid):
+            time.sleep(0.005)
         time.sleep(after_s)  # the moment of the kill is what varies
+        busy = _busy(site, process.pid)
         process.send_signal(signal.SIGKILL)
-    return process.returncode == -signal.SIGKILL and any(site.media.glob(".incoming/*/.lock"))
+    return process.returncode == -signal.SIGKILL and busy
+
+
+def _busy(site: Site, pid: int) -> bool:
+    """Whether this process has its folder in the store, in which downloads begin."""
+    return any(site.media.glob(f".incoming/*-{pid}-*/.lock"))
 
 
 def _count(site: Site, content: object, wanted: set[str], *, kills: int, at_work: int) -> Damage:
