@@ -20,6 +20,7 @@ from mo_sync.clock import Clock
 from mo_sync.errors import MoSyncError, OutOfReach
 from mo_sync.gateway import Credentials
 from mo_sync.ledger import Ledger
+from mo_sync.ledger.checkup import check_up
 from mo_sync.presence import worker_name
 from mo_sync.settings import Settings
 from mo_sync.settings.load import Loaded
@@ -190,6 +191,8 @@ def ledger(examined: Examined) -> Iterator[Check]:
         return
     with Ledger.open(settings, migrate=False) as opened:
         yield Check("ledger", "ok", opened.name)
+        for finding in check_up(opened):
+            yield Check(f"ledger {finding.subject}", finding.level, finding.detail, finding.hint)
 
 
 def year(examined: Examined) -> Iterator[Check]:

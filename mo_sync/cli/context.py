@@ -33,6 +33,7 @@ class Context:
     out: TextIO = field(default_factory=lambda: sys.stdout, repr=False)
     err: TextIO = field(default_factory=lambda: sys.stderr, repr=False)
     _kept: list[Loaded] = field(default_factory=list, repr=False, compare=False)
+    _logging: list[bool] = field(default_factory=list, repr=False, compare=False)
 
     def loaded(self, *, required: bool = True) -> Loaded:
         """The settings and where each came from. Raises ConfigurationError.
@@ -53,19 +54,23 @@ class Context:
         return loaded
 
     def reload(self) -> Loaded:
-        """The settings as they are written now. Raises ConfigurationError."""
+        """The settings as they are written now; a log that was started follows them. Raises ConfigurationError."""
         from mo_sync.settings.load import load
 
-        return load(self.config, environ=self.environ, cwd=self.cwd, log_level=self.log_level)
+        loaded = load(self.config, environ=self.environ, cwd=self.cwd, log_level=self.log_level)
+        if self._logging:
+            self.start_log(loaded.settings.log)
+        return loaded
 
     def output(self, *, as_json: bool = False, quiet: bool = False) -> Output:
         """How to speak; a command's own ``--json`` or ``--quiet`` counts as much as one before it."""
         return Output(self.out, self.err, self.environ, as_json=self.as_json or as_json, quiet=self.quiet or quiet)
 
     def start_log(self, choices: Choices | None = None) -> None:
-        """Log to standard error as ``choices`` say, by default the settings; again whenever they have changed."""
+        """Log to standard error as ``choices`` say, by default the settings."""
         from mo_sync import log
 
+        self._logging.append(True)
         log.configure(
             choices or self.loaded(required=False).settings.log,
             stream=self.err,

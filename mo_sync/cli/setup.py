@@ -97,8 +97,8 @@ def _target(context: Context, folder: Path | None) -> Path:
 
 
 def _write_configuration(target: Path, done: _Done, *, force: bool) -> None:
+    _make_folder(target.parent, _STORE_MODE)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True, mode=_STORE_MODE)
         if force and target.exists():
             kept = target.with_name(f"{target.name}.old")
             target.replace(kept)
@@ -121,11 +121,15 @@ def _make_folders(settings: Settings, done: _Done) -> None:
         if folder is None:
             continue
         existed = folder.is_dir()
-        try:
-            folder.mkdir(mode=mode, parents=True, exist_ok=True)
-        except OSError as error:
-            raise _cannot_make(folder, error) from error
+        _make_folder(folder, mode)
         done.note(f"{folder}/", made=not existed)
+
+
+def _make_folder(folder: Path, mode: int) -> None:
+    try:
+        folder.mkdir(mode=mode, parents=True, exist_ok=True)
+    except OSError as error:
+        raise _cannot_make(folder, error) from error
 
 
 def _make_ledger(settings: Settings, done: _Done) -> None:
