@@ -27,10 +27,11 @@ from pathlib import Path
 
 import requests
 
+from mo_sync import log
 from mo_sync.clock import SystemClock
 from mo_sync.events import RawEvent
 from mo_sync.service import Service
-from mo_sync.settings import Gateway, Ledger, Limits, Settings, Store, Sync
+from mo_sync.settings import Gateway, Ledger, Limits, Log, Settings, Store, Sync
 
 ATTACHMENTS = 1_000
 SIZE = "20k"
@@ -126,7 +127,8 @@ def _ours(port: int, place: Path, *, workers: int) -> float:
         sync=Sync(workers=workers),
         limits=Limits(min_free=0),
     )
-    with Service.open(settings, clock=SystemClock()) as service:
+    with (place / "log").open("w") as stream, Service.open(settings, clock=SystemClock()) as service:
+        log.configure(Log(format="json"), stream=stream, terminal=False)
         service.intake.record([_event(number) for number in range(ATTACHMENTS)])
         began = time.perf_counter()
         service.reconciler.work(threading.Event())
