@@ -46,7 +46,7 @@ def file(path: Path) -> dict[Name, Given]:
         text = path.read_bytes().decode("utf-8")
         leaves = dict(flat(tomllib.loads(text)))
     except OSError as error:
-        hint = "name the file itself" if path.is_dir() else "let this user read it"
+        hint = "name the file itself" if isinstance(error, IsADirectoryError) else "let this user read it"
         summary = f"the file cannot be read ({error.strerror})"
         raise ConfigurationError("configuration-unreadable", summary, item=str(path), hint=hint) from error
     except UnicodeDecodeError as error:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -250,12 +252,29 @@ def test_a_file_that_was_asked_for_must_be_there(home: Home, by: str) -> None:
     assert caught.value.exit_code is ExitCode.CONFIGURATION
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read_is_told_and_not_passed_over(home: Home) -> None:
-    home.write("").chmod(0)
+@contextlib.contextmanager
+def nobody() -> Iterator[None]:
+    """As a user without rights: root may read everything."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
 
-    with pytest.raises(ConfigurationError, match="configuration-unreadable"):
-        home.load()
+
+@pytest.mark.parametrize("shut", ["mo-sync.toml", "."])
+def test_a_file_that_may_not_be_read_is_told_and_not_passed_over(home: Home, shut: str) -> None:
+    home.write("")
+    home.load()
+    (home.folder / shut).chmod(0)
+
+    try:
+        with nobody(), pytest.raises(ConfigurationError, match="configuration-unreadable"):
+            home.load()
+    finally:
+        (home.folder / shut).chmod(0o700)
 
 
 def test_a_folder_is_no_file(home: Home) -> None:
