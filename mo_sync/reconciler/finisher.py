@@ -29,6 +29,7 @@ __all__ = ["Finisher", "Watcher"]
 _log = structlog.get_logger(__name__)
 
 _LEDGER_PATIENCE_S = 1.0
+_GATHER_S = 0.01
 T = TypeVar("T")
 
 Watcher = Callable[[Sequence[Settlement]], None]
@@ -89,14 +90,18 @@ class Finisher:
                 return
 
     def _next_batch(self) -> tuple[list[Result], bool]:
-        batch: list[Result] = []
+        """What is finished, and what more comes within a moment; and whether that was the last."""
         result = self._results.get()
+        batch: list[Result] = []
+        until = self._clock.monotonic() + _GATHER_S
         while result is not None:
             batch.append(result)
+            # Waiting for more makes sense only while more is on its way.
+            wait_s = until - self._clock.monotonic() if len(self._flight) > len(batch) else 0.0
             if len(batch) == self._batch:
                 return batch, False
             try:
-                result = self._results.get_nowait()
+                result = self._results.get(timeout=wait_s) if wait_s > 0 else self._results.get_nowait()
             except queue.Empty:
                 return batch, False
         return batch, True

@@ -33,7 +33,7 @@ __all__ = ["Reconciler", "Worked"]
 
 _log = structlog.get_logger(__name__)
 
-_GATHER_S = 0.005
+_GATHER_S = 0.02
 _LOOK_AGAIN_S = 0.05
 _BREAK_OFF_S = 2.0
 _CLOSE_S = 5.0
@@ -159,7 +159,7 @@ class Reconciler:
             self._started = True
 
     def _claim_for_idle_workers(self) -> int:
-        gather = max(1, self._sync.workers // 8)
+        gather = max(1, self._sync.workers // 4)
         room = self._flight.wait_for_room(gather, patience_s=_GATHER_S)
         count = min(room, self._sync.batch)
         if not count:
