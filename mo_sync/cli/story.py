@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from shlex import quote
 
 from mo_sync.cli.output import age, bytes_text, local_time, mask_number
 from mo_sync.ledger.queries import Announcement, AttachmentRow, AttemptRow, MessageRow, Story
@@ -67,9 +68,18 @@ def _attempt(attempt: AttemptRow, *, utc: bool) -> str:
     return f"  {local_time(attempt.finished_at, utc=utc)}  attempt {attempt.number}: {' '.join(facts)}{why}"
 
 
+def shell_word(found: str) -> str:
+    """An id as one word of a shell's command line: ids come from outside.
+
+    >>> shell_word("a b"), shell_word("-x")
+    ("'a b'", '-- -x')
+    """
+    return f"-- {quote(found)}" if found.startswith("-") else quote(found)
+
+
 def _now(row: AttachmentRow, *, now: datetime, utc: bool) -> Iterator[str]:
     """Why it is where it is, what happens next, and which command helps."""
-    retry = f"mo-sync ledger retry {row.id}"
+    retry = f"mo-sync ledger retry {shell_word(row.id)}"
     match State(row.state):
         case State.PENDING if row.due_at is not None and row.due_at > now:
             yield f"  next try at {local_time(row.due_at, utc=utc)}, in {age((row.due_at - now).total_seconds())}"

@@ -10,12 +10,24 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import dml as postgresql_dml
 from sqlalchemy.dialects.sqlite import dml as sqlite_dml
 
-__all__ = ["Insert", "day_of", "insert", "lock_for_migration", "skip_locked", "take_turns_recording", "trouble_of"]
+__all__ = [
+    "Insert",
+    "day_of",
+    "driver_code",
+    "insert",
+    "lock_for_migration",
+    "reading",
+    "shell_word",
+    "skip_locked",
+    "take_turns_recording",
+    "trouble_of",
+]
 
 Insert = postgresql_dml.Insert | sqlite_dml.Insert
 
 _MIGRATION_LOCK: Final = 0x6D6F2D73796E63  # "mo-sync", as a number for pg_advisory_xact_lock
 _RECORDING_LOCK: Final = _MIGRATION_LOCK + 1
+_QUOTE: Final = "''''"  # a single quote, as SQL writes it
 
 _SQLITE_TROUBLE: Final = {
     "SQLITE_BUSY": "ledger-locked",
@@ -36,6 +48,8 @@ _POSTGRES_TROUBLE: Final = {
     "53200": "ledger-starved",
     "53": "ledger-starved",
     "25006": "ledger-read-only",
+    "25P03": "ledger-gone",
+    "25P04": "ledger-gone",
     "42501": "ledger-read-only",
     "55P03": "ledger-locked",
     "57014": "ledger-locked",
@@ -66,6 +80,20 @@ def day_of(dialect: str, column: str) -> str:
     return f"substr({column}, 1, 10)"
 
 
+def shell_word(dialect: str, column: str) -> str:
+    """SQL for an id as one word of a shell's command line, in quotes if it needs them: ids come from outside."""
+    odd = f"{column} ~ '[^A-Za-z0-9_.:@+-]'" if dialect == "postgresql" else f"{column} glob '*[^A-Za-z0-9_.:@+-]*'"
+    quoted = f"{_QUOTE} || replace({column}, {_QUOTE}, {_QUOTE} || '\"' || {_QUOTE} || '\"' || {_QUOTE}) || {_QUOTE}"
+    return f"case when {odd} then {quoted} when substr({column}, 1, 1) = '-' then '-- ' || {column} else {column} end"
+
+
+def reading(dialect: str) -> dict[str, Any]:
+    """Execution options under which all that a transaction reads is from one moment. In SQLite that is so anyway."""
+    if dialect == "postgresql":
+        return {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+    return {}
+
+
 def lock_for_migration(connection: Connection) -> None:
     """Keep other migrations out until this transaction ends. SQLite's write lock is held already."""
     if connection.dialect.name == "postgresql":
@@ -78,18 +106,22 @@ def take_turns_recording(connection: Connection) -> None:
         connection.exec_driver_sql(f"select pg_advisory_xact_lock({_RECORDING_LOCK})")
 
 
+def driver_code(original: BaseException | None) -> str | None:
+    """The driver's own code for an error: SQLite's name for it, or PostgreSQL's five characters; None without one.
+
+    A PostgreSQL error without a code is a connection that could not be made or kept.
+    """
+    found: str | None = getattr(original, "sqlite_errorname", None) or getattr(original, "sqlstate", None)
+    return found
+
+
 def trouble_of(original: BaseException | None) -> str | None:
     """The kebab-case code of a driver's error that means "not now"; None when it means something else.
 
     SQLite's extended codes (``SQLITE_IOERR_WRITE``) count as their first two words. Of PostgreSQL's five characters the
-    first two are the class. A PostgreSQL error without a code is a connection that could not be made or kept.
+    first two are the class.
     """
+    code = driver_code(original) or ""
     if isinstance(original, sqlite3.Error):
-        name = "_".join((getattr(original, "sqlite_errorname", None) or "").split("_")[:2])
-        return _SQLITE_TROUBLE.get(name)
-    if original is None or type(original).__module__.split(".")[0] != "psycopg":
-        return None
-    state: Any = getattr(original, "sqlstate", None)
-    if state is None:
-        return "ledger-gone" if type(original).__name__ in ("OperationalError", "InterfaceError") else None
-    return _POSTGRES_TROUBLE.get(state) or _POSTGRES_TROUBLE.get(state[:2])
+        return _SQLITE_TROUBLE.get("_".join(code.split("_")[:2]))
+    return _POSTGRES_TROUBLE.get(code) or _POSTGRES_TROUBLE.get(code[:2])

@@ -11,7 +11,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy import exc as sa
 
 from mo_sync.errors import ConfigurationError, LedgerOutOfReach
-from mo_sync.ledger.dialect import trouble_of
+from mo_sync.ledger.dialect import driver_code, trouble_of
 from mo_sync.settings import Ledger as LedgerSettings
 
 __all__ = ["FOREIGN_ERRORS", "WRITE", "connect", "shown", "translated"]
@@ -19,6 +19,7 @@ __all__ = ["FOREIGN_ERRORS", "WRITE", "connect", "shown", "translated"]
 WRITE: Final = "mo_sync_write"
 """The execution option that makes a transaction take the write lock at its beginning."""
 
+_DRIVERS: Final = ("sqlite", "sqlite+pysqlite", "postgresql", "postgresql+psycopg")
 _HINTS: Final = {
     "ledger-locked": "another program writes to it for long; it is tried again, or raise ledger.busy_timeout",
     "ledger-full": "free space on its disk",
@@ -75,39 +76,38 @@ def connect(settings: LedgerSettings) -> Engine:
 
 
 def shown(url: URL) -> str:
-    """The URL without its password, for people."""
-    return url.render_as_string(hide_password=True)
+    """The URL without its passwords, for people."""
+    hidden = {name: "***" for name in url.query if "password" in name.lower()}
+    return url.update_query_dict(hidden).render_as_string(hide_password=True)
 
 
 def translated(error: sa.SQLAlchemyError, item: str) -> LedgerOutOfReach | None:
-    """Our error for one of SQLAlchemy's, if it means that the ledger is out of reach; None for all others."""
-    code = trouble_of(error.orig if isinstance(error, sa.DBAPIError) else None)
-    if code is None:
+    """Our error for one of SQLAlchemy's, if it means that the ledger is out of reach; None for all others.
+
+    The driver's code decides, where there is one: drivers also call a wrong statement, or a value that is too long for
+    an index, "operational", and one such event must not pass for a ledger that is gone.
+    """
+    original = error.orig if isinstance(error, sa.DBAPIError) else None
+    code = trouble_of(original)
+    if code is None and driver_code(original) is None:
         kind = next((cls for cls in type(error).__mro__ if cls in FOREIGN_ERRORS), None)
         code = FOREIGN_ERRORS[kind] if kind is not None else None
-        if code is not None and isinstance(error, sa.OperationalError) and _is_about_a_statement(error):
-            code = None
-    if code is None:
-        return None
-    return LedgerOutOfReach(code, _SENTENCES[code], item=item, hint=_HINTS[code])
-
-
-def _is_about_a_statement(error: sa.OperationalError) -> bool:
-    """SQLite also calls wrong SQL and missing tables "operational": those have the plain code SQLITE_ERROR."""
-    return getattr(error.orig, "sqlite_errorname", None) == "SQLITE_ERROR"
+    return LedgerOutOfReach(code, _SENTENCES[code], item=item, hint=_HINTS[code]) if code else None
 
 
 def _url(text: str) -> URL:
     hint = "sqlite:///FILE, or postgresql+psycopg://USER@HOST/DATABASE"
     try:
         url = make_url(text)
-    except sa.ArgumentError as error:
+    except (sa.ArgumentError, ValueError):
+        # Not kept as the cause: what could not be parsed may hold a password.
         raise ConfigurationError(
             "ledger-url-invalid", "this is no database URL", item="ledger.url", hint=hint
-        ) from error
-    if url.get_backend_name() not in ("sqlite", "postgresql"):
-        name = url.get_backend_name()
-        raise ConfigurationError("ledger-url-invalid", f"{name} is not supported", item="ledger.url", hint=hint)
+        ) from None
+    if url.drivername not in _DRIVERS:
+        raise ConfigurationError(
+            "ledger-url-invalid", f"{url.drivername} is not supported", item="ledger.url", hint=hint
+        )
     if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
         raise ConfigurationError("ledger-url-invalid", "a ledger in memory would forget", item="ledger.url", hint=hint)
     if url.drivername == "postgresql":
@@ -123,11 +123,14 @@ def _postgresql(url: URL, settings: LedgerSettings) -> Engine:
         "application_name": "mo-sync",
         "connect_timeout": max(2, int(settings.busy_timeout)),
     }
-    return create_engine(url, pool_pre_ping=True, isolation_level="READ COMMITTED", connect_args=arguments)
+    return create_engine(
+        url, pool_pre_ping=True, isolation_level="READ COMMITTED", connect_args=arguments, hide_parameters=True
+    )
 
 
 def _sqlite(url: URL, settings: LedgerSettings) -> Engine:
-    engine = create_engine(url, connect_args={"timeout": settings.busy_timeout})
+    # Parameters are bodies and phone numbers: no error may quote them.
+    engine = create_engine(url, connect_args={"timeout": settings.busy_timeout}, hide_parameters=True)
     path = Path(str(url.database))
 
     @event.listens_for(engine, "do_connect")

@@ -11,6 +11,7 @@ from typing import Self
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from mo_sync.ledger.dialect import reading
 from mo_sync.ledger.engine import WRITE, connect, shown, translated
 from mo_sync.ledger.migrate import bring_up_to_date
 from mo_sync.settings import Ledger as LedgerSettings
@@ -72,7 +73,8 @@ class Ledger:
     def _transaction(self, *, write: bool) -> Iterator[Connection]:
         _here.depth = getattr(_here, "depth", 0) + 1
         try:
-            with self._engine.connect().execution_options(**{WRITE: write}) as connection, connection.begin():
+            options = {WRITE: True} if write else reading(self.dialect)
+            with self._engine.connect().execution_options(**options) as connection, connection.begin():
                 yield connection
         except SQLAlchemyError as error:
             ours = translated(error, self.name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
-from mo_sync.ledger.dialect import day_of
+from mo_sync.ledger.dialect import day_of, shell_word
 
 __all__ = ["COMMENTS", "create", "drop", "statements"]
 
@@ -35,7 +35,7 @@ def statements(dialect: str) -> dict[str, str]:
     return {
         "v_inbox": _inbox(),
         "v_attachment": _attachment(),
-        "v_problem": _problem(),
+        "v_problem": _problem(dialect),
         "v_daily": _daily(dialect),
     }
 
@@ -75,25 +75,26 @@ from attachment a join message m on m.id = a.message_id
 """
 
 
-def _problem() -> str:
-    return """
+def _problem(dialect: str) -> str:
+    attachment, event, message = (shell_word(dialect, column) for column in ("a.id", "e.event_key", "e.message_id"))
+    return f"""
 select a.state as kind, a.id, a.application_id, a.updated_at as since, a.error as reason,
-  case a.state when 'quarantined' then 'mo-sync ledger show ' || a.id
-  else 'mo-sync ledger retry ' || a.id end as command
+  case a.state when 'quarantined' then 'mo-sync ledger show ' || {attachment}
+  else 'mo-sync ledger retry ' || {attachment} end as command
 from attachment a where a.state in ('failed', 'missing', 'refused', 'quarantined')
 union all
 select 'application ' || p.state, p.id, p.id, p.updated_at, p.reason, 'mo-sync doctor'
 from application p where p.state = 'held'
 union all
-select 'rejected event', e.event_key, null, e.received_at, e.reason, 'mo-sync ledger show ' || e.event_key
+select 'rejected event', e.event_key, null, e.received_at, e.reason, 'mo-sync ledger show ' || {event}
 from event e where e.state = 'rejected'
 union all
 select 'message without ids', e.message_id, m.application_id, e.received_at, e.reason,
-  'mo-sync ledger show ' || e.message_id
+  'mo-sync ledger show ' || {message}
 from event e join message m on m.id = e.message_id
 where e.state = 'accepted' and e.reason is not null
   and not exists (select 1 from attachment a where a.message_id = e.message_id)
-"""
+"""  # noqa: S608
 
 
 def _daily(dialect: str) -> str:

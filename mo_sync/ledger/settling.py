@@ -1,0 +1,193 @@
+"""What came of claims, written down: attachments, attempts and applications, many in one transaction.
+
+An attachment changes only if its lease is still the one that was lent; if not, nothing at all is written for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, bindparam, func, or_, select, update
+
+from mo_sync.ledger.dialect import insert
+from mo_sync.ledger.ledger import Ledger
+from mo_sync.ledger.schema import application, attachment, attempt
+from mo_sync.lifecycle import Failed, Interrupted, Refused, Settlement, State, Stored
+
+__all__ = ["NO_LEASE", "settle", "write_attempts"]
+
+NO_LEASE: Final = {"lease": None, "lease_until": None}
+"""The columns of an attachment that is lent to nobody."""
+
+
+def settle(ledger: Ledger, settlements: Sequence[Settlement], *, worker: str) -> list[bool]:
+    """Write down what came of many claims, in one transaction; for each, whether it was still ours."""
+    if not settlements:
+        return []
+    with ledger.begin() as connection:
+        mine = _still_mine(connection, settlements)
+        kept = [settlement for settlement in settlements if settlement.claim.lease in mine]
+        for kind in (Stored, Failed, Refused, Interrupted):
+            _settle(connection, [settlement for settlement in kept if isinstance(settlement.outcome, kind)])
+        if kept:
+            write_attempts(connection, [_attempt(settlement, worker) for settlement in kept])
+            _tell_applications(connection, kept)
+    return [settlement.claim.lease in mine for settlement in settlements]
+
+
+def _still_mine(connection: Connection, settlements: Sequence[Settlement]) -> set[str]:
+    """The leases that hold, locked until the end of the transaction (SQLite's write lock is held already)."""
+    query = select(attachment.c.lease).where(
+        attachment.c.id.in_([settlement.claim.attachment_id for settlement in settlements]),
+        attachment.c.lease.in_([settlement.claim.lease for settlement in settlements]),
+        attachment.c.state == State.FETCHING.value,
+    )
+    return {str(lease) for lease in connection.execute(query.order_by(attachment.c.id).with_for_update()).scalars()}
+
+
+def _settle(connection: Connection, settlements: Sequence[Settlement]) -> None:
+    """Settlements of one kind of outcome, which fill the same columns, in one conditional statement for all."""
+    if not settlements:
+        return
+    rows = [_settled(settlement) for settlement in settlements]
+    values: dict[str, Any] = {name: bindparam(name) for name in rows[0] if not name.startswith("b_")}
+    statement = update(attachment).where(
+        attachment.c.id == bindparam("b_id"),
+        attachment.c.lease == bindparam("b_lease"),
+        attachment.c.state == State.FETCHING.value,
+    )
+    changed = connection.execute(statement.values(values | NO_LEASE), rows)
+    if changed.rowcount not in (len(rows), -1):
+        raise RuntimeError("a lease was lost in the transaction that had locked it")
+
+
+def _settled(settlement: Settlement) -> dict[str, Any]:
+    outcome, transition = settlement.outcome, settlement.transition
+    row: dict[str, Any] = {
+        "b_id": settlement.claim.attachment_id,
+        "b_lease": settlement.claim.lease,
+        "state": transition.state.value,
+        "due_at": transition.due_at,
+        "attempts": transition.attempts,
+        "absences": transition.absences,
+        "error": transition.reason,
+        "updated_at": settlement.finished_at,
+        **_traces(outcome),
+    }
+    return row | {"stored_at": settlement.finished_at} if isinstance(outcome, Stored) else row
+
+
+def _traces(outcome: Stored | Failed | Refused | Interrupted) -> dict[str, Any]:
+    match outcome:
+        case Stored():
+            return {
+                "error_step": None,
+                "error_status": None,
+                "error_code": None,
+                "location": outcome.key,
+                "size": outcome.size,
+                "sha256": outcome.sha256,
+                "content_type": outcome.content_type,
+                "header_type": outcome.header_type,
+                "filename": outcome.filename,
+            }
+        case Failed():
+            return {"error_step": outcome.step.value, "error_status": outcome.status, "error_code": outcome.code}
+        case Refused():
+            return {"error_step": "policy", "error_status": None, "error_code": outcome.code}
+        case Interrupted():
+            return {}
+
+
+def _attempt(settlement: Settlement, worker: str) -> dict[str, Any]:
+    outcome = settlement.outcome
+    row: dict[str, Any] = {
+        "b_attachment_id": settlement.claim.attachment_id,
+        "started_at": settlement.started_at,
+        "finished_at": settlement.finished_at,
+        "outcome": settlement.transition.state.value,
+        "step": None,
+        "status": None,
+        "code": None,
+        "bytes": None,
+        "error": settlement.transition.reason,
+        "worker": worker,
+    }
+    match outcome:
+        case Stored():
+            return row | {"bytes": outcome.size}
+        case Failed():
+            told = {"outcome": outcome.verdict.value, "step": outcome.step.value, "status": outcome.status}
+            return row | told | {"code": outcome.code, "bytes": outcome.received_bytes, "error": outcome.reason}
+        case Refused():
+            return row | {"code": outcome.code, "bytes": outcome.received_bytes, "error": outcome.reason}
+        case Interrupted():
+            return row | {"outcome": "interrupted", "error": outcome.reason}
+
+
+def write_attempts(connection: Connection, rows: list[dict[str, Any]]) -> None:
+    """Write attempts, each with the next number of its attachment (``b_attachment_id``), in this transaction."""
+    earlier = (
+        select(func.coalesce(func.max(attempt.c.number), 0) + 1)
+        .where(attempt.c.attachment_id == bindparam("b_attachment_id"))
+        .scalar_subquery()
+    )
+    statement = attempt.insert().values(attachment_id=bindparam("b_attachment_id"), number=earlier)
+    connection.execute(statement, rows)
+
+
+def _tell_applications(connection: Connection, settlements: Iterable[Settlement]) -> None:
+    """An application that is in trouble rests, never for shorter than it was told before; one that answers does not.
+
+    In the order of their ids, so that two workers that settle at the same time wait for each other in one direction.
+    """
+    by_application: dict[str, list[Settlement]] = {}
+    for settlement in settlements:
+        by_application.setdefault(settlement.claim.application_id, []).append(settlement)
+    for application_id, told in sorted(by_application.items()):
+        rests = [settlement for settlement in told if settlement.transition.hold_application_until is not None]
+        if rests:
+            _rest(connection, application_id, max(rests, key=_rests_until))
+        answers = [settlement for settlement in told if isinstance(settlement.outcome, Stored)]
+        if answers:
+            _wake(connection, application_id, max(answers, key=_began))
+
+
+def _rests_until(settlement: Settlement) -> datetime:
+    assert settlement.transition.hold_application_until is not None  # noqa: S101  chosen by that above
+    return settlement.transition.hold_application_until
+
+
+def _began(settlement: Settlement) -> datetime:
+    return settlement.started_at
+
+
+def _rest(connection: Connection, application_id: str, settlement: Settlement) -> None:
+    changes = {
+        "state": settlement.transition.hold_state or "held",
+        "until": settlement.transition.hold_application_until,
+        "reason": settlement.transition.reason,
+        "updated_at": settlement.finished_at,
+    }
+    statement = insert(connection, application)
+    longer = or_(application.c.until.is_(None), application.c.until < statement.excluded.until)
+    connection.execute(
+        statement.values(id=application_id, **changes).on_conflict_do_update(
+            index_elements=["id"], set_=changes, where=longer
+        )
+    )
+
+
+def _wake(connection: Connection, application_id: str, settlement: Settlement) -> None:
+    """What was stored may have been asked for before the trouble; only a rest over by then is known to be mended."""
+    connection.execute(
+        update(application)
+        .where(
+            application.c.id == application_id,
+            application.c.state != "active",
+            application.c.until <= settlement.started_at,
+        )
+        .values(state="active", until=None, reason=None, updated_at=settlement.finished_at)
+    )

@@ -1,0 +1,85 @@
+"""The whole story of one event, message or attachment, found by its id or the beginning of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, func, select
+
+from mo_sync.errors import UsageError
+from mo_sync.ledger.ledger import Ledger
+from mo_sync.ledger.rows import Announcement, AttachmentRow, AttemptRow, MessageRow, attachments, rows
+from mo_sync.ledger.schema import attachment, attempt, event, message
+from mo_sync.readings import plain
+
+__all__ = ["Story", "find_story"]
+
+_CANDIDATES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """Everything about one event, message or attachment; ``kind`` says which was asked for."""
+
+    kind: str
+    id: str
+    message: MessageRow | None
+    events: tuple[Announcement, ...]
+    attachments: tuple[AttachmentRow, ...]
+    attempts: tuple[AttemptRow, ...]
+
+
+def find_story(ledger: Ledger, wanted: str) -> Story:
+    """The story of the event, message or attachment ``wanted``: a whole id, or the beginning of only one.
+
+    Raises UsageError ``id-unknown`` or ``id-ambiguous``, which then names candidates.
+    """
+    with ledger.read() as connection:
+        kind, found = _find(connection, plain(wanted))
+        return _story(connection, kind, found)
+
+
+def _find(connection: Connection, wanted: str) -> tuple[str, str]:
+    places = (("attachment", attachment.c.id), ("message", message.c.id), ("event", event.c.event_key))
+    for kind, column in places:
+        if connection.execute(select(column).where(column == wanted)).first() is not None:
+            return kind, wanted
+    candidates: list[tuple[str, str]] = []
+    for kind, column in places:
+        # Not LIKE, which takes upper and lower case for the same in SQLite alone.
+        begins = func.substr(column, 1, len(wanted)) == wanted
+        found = connection.execute(select(column).where(begins).order_by(column).limit(_CANDIDATES)).scalars()
+        candidates += [(kind, str(row)) for row in found]
+    if len(candidates) == 1:
+        return candidates[0]
+    if not candidates or not wanted:
+        hint = "mo-sync ledger list shows ids"
+        raise UsageError("id-unknown", "no event, message or attachment has this id", item=wanted, hint=hint)
+    named = ", ".join(f"{kind} {row}" for kind, row in candidates[:_CANDIDATES])
+    raise UsageError("id-ambiguous", "several ids begin so", item=wanted, hint=f"it may be {named}")
+
+
+def _story(connection: Connection, kind: str, found: str) -> Story:
+    match kind:
+        case "attachment":
+            message_id = connection.execute(
+                select(attachment.c.message_id).where(attachment.c.id == found)
+            ).scalar_one()
+            which = attachment.c.id == found
+        case "message":
+            message_id, which = found, attachment.c.message_id == found
+        case _:
+            message_id = connection.execute(select(event.c.message_id).where(event.c.event_key == found)).scalar_one()
+            which = attachment.c.message_id == message_id
+    announced = event.c.event_key == found if message_id is None else event.c.message_id == message_id
+    shown = rows(connection, attachments().where(which).order_by(attachment.c.position), AttachmentRow)
+    tries = select(attempt).where(attempt.c.attachment_id.in_([row.id for row in shown])).order_by(attempt.c.id)
+    messages = rows(connection, select(message).where(message.c.id == message_id), MessageRow)
+    return Story(
+        kind=kind,
+        id=found,
+        message=messages[0] if messages else None,
+        events=tuple(rows(connection, select(event).where(announced).order_by(event.c.id), Announcement)),
+        attachments=tuple(shown),
+        attempts=tuple(rows(connection, tries, AttemptRow)),
+    )

@@ -1,0 +1,86 @@
+"""The ledger's tests run twice: on a SQLite file and on a real PostgreSQL, each time on a fresh ledger."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from mo_sync.ledger import Ledger
+from mo_sync.settings import Ledger as LedgerSettings
+from tests.postgres import Missing, Server
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """Where a test's ledger is. ``kind`` is ``sqlite`` or ``postgresql``."""
+
+    kind: str
+    url: str
+
+    def open(self, *, busy_timeout: float = 10.0, migrate: bool = True) -> Ledger:
+        """Open it, as another process would."""
+        return Ledger.open(LedgerSettings(url=self.url, busy_timeout=busy_timeout), migrate=migrate)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """One PostgreSQL a session (with pytest-xdist one a worker)."""
+    try:
+        running = Server()
+    except Missing as missing:
+        pytest.skip(f"NO POSTGRESQL HERE, so the ledger is tested on SQLite alone: {missing}")
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def template_database(server: Server) -> str:
+    """A migrated ledger in PostgreSQL, to copy."""
+    url = server.database()
+    Ledger.open(LedgerSettings(url=url)).close()
+    return url
+
+
+@pytest.fixture(scope="session")
+def template_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated ledger in SQLite, to copy."""
+    path = tmp_path_factory.mktemp("template") / "ledger.db"
+    Ledger.open(LedgerSettings(url=f"sqlite:///{path}")).close()
+    return path
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def bare_house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
+    """Where no ledger is yet."""
+    if request.param == "sqlite":
+        yield House("sqlite", f"sqlite:///{tmp_path / 'ledger.db'}")
+        return
+    server: Server = request.getfixturevalue("server")
+    url = server.database()
+    yield House("postgresql", url)
+    server.drop(url)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
+    """Where a fresh ledger is, at the newest revision."""
+    if request.param == "sqlite":
+        path = tmp_path / "ledger.db"
+        shutil.copy(request.getfixturevalue("template_file"), path)
+        yield House("sqlite", f"sqlite:///{path}")
+        return
+    server: Server = request.getfixturevalue("server")
+    url = server.database(like=request.getfixturevalue("template_database"))
+    yield House("postgresql", url)
+    server.drop(url)
+
+
+@pytest.fixture
+def ledger(house: House) -> Iterator[Ledger]:
+    """A fresh ledger, open."""
+    with house.open() as opened:
+        yield opened

