@@ -29,7 +29,10 @@ _UNKNOWN_APPLICATION: Final = "unknown"
 _LONGEST_ID: Final = 200
 _ENCODED: Final = "base64:"
 _PUNCTUATION: Final = str.maketrans("", "", "-_ ")
-_RECEIPT_MARKS: Final = ("new_state", "previous_state", "reason_code")
+_RECEIPT_MARKS: Final = frozenset({"newstate", "previousstate", "reasoncode"})
+_SHOWN: Final = 80
+_DEEPEST: Final = 50
+_NESTED: Final = (dict, list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,17 +150,16 @@ def _beginning(kept: bytes) -> str | None:
 
 
 def _envelope(found: Opened) -> Envelope:
-    fields = {_name(name): value for name, value in found.fields.items()}
+    fields = {_name(name): _canonical(value) for name, value in found.fields.items()}
     topic, type_ = text(found.topic), text(found.type)
+    attachment_ids = identifiers(fields.get("attachmentids"))
+    fields["attachmentids"] = ",".join(attachment_ids)
     why_not = _not_ours(found, fields, topic, type_)
     content_key = _content_key(fields, None if why_not is None else (topic, type_))
-    event_id = text(found.event_id)
-    if event_id is not None and len(event_id) > _LONGEST_ID:
-        raise EventError("event-id-invalid", f"it has {len(event_id)} characters", position="event-id")
     occurred_at = moment(found.timestamp) or moment(fields.get("timestamp") or fields.get("createddate"))
-    message = _message(fields, occurred_at) if why_not is None else None
+    message = _message(found, fields, attachment_ids, occurred_at) if why_not is None else None
     return Envelope(
-        event_key=event_id or f"sha256:{content_key}",
+        event_key=_id(text(found.event_id), "event-id") or f"sha256:{content_key}",
         content_key=content_key,
         topic=topic,
         type=type_,
@@ -170,43 +172,53 @@ def _envelope(found: Opened) -> Envelope:
 
 def _not_ours(found: Opened, fields: Mapping[str, Any], topic: str | None, type_: str | None) -> str | None:
     """Why this is no message received, or None if it is one."""
-    if type_ == "message_state_change" or (type_ is None and any(_name(mark) in fields for mark in _RECEIPT_MARKS)):
+    if type_ == _RECEIVED:
+        return None
+    if type_ == "message_state_change" or (type_ is None and not _RECEIPT_MARKS.isdisjoint(fields)):
         return "a delivery receipt of a message that we sent; its attachments are our own"
-    if topic is not None and topic != _TOPIC and type_ != _RECEIVED:
-        return f"topic {topic} is not about messages"
-    if type_ is not None and type_ != _RECEIVED:
-        return f"events of type {type_} announce no message received"
-    if type_ is None and not found.bare:
-        return "the envelope names no event type"
-    return None
+    if topic is not None and topic != _TOPIC:
+        return f"topic {topic[:_SHOWN]} is not about messages"
+    if type_ is not None:
+        return f"events of type {type_[:_SHOWN]} announce no message received"
+    return None if found.bare else "the envelope names no event type"
 
 
-def _message(fields: Mapping[str, Any], occurred_at: datetime | None) -> MoMessage:
-    message_id = _id(text(fields.get("messageid")), "message_id")
+def _message(
+    found: Opened, fields: Mapping[str, Any], attachment_ids: tuple[str, ...], occurred_at: datetime | None
+) -> MoMessage:
+    message_id = _id(_single(fields, "messageid"), "message_id")
     if message_id is None:
         raise EventError("message-id-missing", "a message received must name its message_id", position="message_id")
-    from_address, to_address = text(fields.get("fromaddress")), text(fields.get("toaddress"))
-    channel = text(fields.get("channel"))
+    from_address, to_address = _single(fields, "fromaddress"), _single(fields, "toaddress")
+    channel = _single(fields, "channel")
+    for attachment_id in attachment_ids:
+        _id(attachment_id, "attachment_ids")
     return MoMessage(
         message_id=message_id,
-        application_id=_id(text(fields.get("applicationid")), "application_id") or _UNKNOWN_APPLICATION,
-        attachment_ids=_attachment_ids(fields),
-        company_id=text(fields.get("companyid")),
+        application_id=_id(_single(fields, "applicationid"), "application_id") or _UNKNOWN_APPLICATION,
+        attachment_ids=attachment_ids,
+        company_id=_single(fields, "companyid"),
         channel=channel.lower() if channel else addressed_channel(from_address, to_address),
         from_address=from_address,
         to_address=to_address,
-        body=text(fields.get("messagebody"), strip=False),
-        sender_id=text(fields.get("senderidid")),
-        av_status=text(fields.get("antivirusscanstatus")),
+        body=_body(found),
+        sender_id=_single(fields, "senderidid"),
+        av_status=_single(fields, "antivirusscanstatus"),
         occurred_at=occurred_at,
     )
 
 
-def _attachment_ids(fields: Mapping[str, Any]) -> tuple[str, ...]:
-    found = identifiers(fields.get("attachmentids"))
-    for attachment_id in found:
-        _id(attachment_id, "attachment_ids")
-    return found
+def _single(fields: Mapping[str, Any], name: str) -> str | None:
+    value = fields.get(name)
+    return value if isinstance(value, str) else None
+
+
+def _body(found: Opened) -> str | None:
+    """The customer's words as they were sent, with the blanks around them."""
+    words = found.fields.get("message_body")
+    if words is None:
+        words = next((value for name, value in found.fields.items() if _name(name) == "messagebody"), None)
+    return text(words, strip=False)
 
 
 def _id(value: str | None, name: str) -> str | None:
@@ -225,20 +237,29 @@ def _content_key(fields: Mapping[str, Any], kind: tuple[str | None, str | None] 
 
     For a message received the field list alone counts, since a bare one has no topic and no type.
     """
-    canonical: dict[str, Any] = {name: _canonical(value) for name, value in fields.items()}
-    canonical["attachmentids"] = ",".join(identifiers(fields.get("attachmentids")))
-    said = {name: value for name, value in canonical.items() if value}
+    said = {name: value for name, value in fields.items() if value}
     told = msgspec.json.encode([kind, said] if kind else said, order="sorted")
     return hashlib.sha256(told).hexdigest()
 
 
-def _canonical(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {_name(name): _canonical(inside) for name, inside in value.items()}
-    return [_canonical(inside) for inside in value] if isinstance(value, list) else text(value)
+def _canonical(value: Any, depth: int = 0) -> Any:
+    """Text for single values, and objects and lists of such. Raises EventError for nesting that no field has."""
+    if isinstance(value, _NESTED):
+        if depth >= _DEEPEST:
+            raise EventError("fields-too-deep", f"a field is nested more than {_DEEPEST} deep", position="event")
+        if isinstance(value, list):
+            return [_canonical(inside, depth + 1) for inside in value]
+        return {_name(name): _canonical(inside, depth + 1) for name, inside in value.items()}
+    return text(value)
 
 
-@lru_cache(4096)
-def _name(name: Any) -> str:
+def _name(name: str) -> str:
     """``company-id``, ``company_id`` and ``companyid`` are the same field."""
-    return str(name).lower().translate(_PUNCTUATION)
+    return _usual_name(name) if len(name) <= _SHOWN else _plain_name(name)
+
+
+def _plain_name(name: str) -> str:
+    return plain(name.lower().translate(_PUNCTUATION))
+
+
+_usual_name = lru_cache(1024)(_plain_name)  # only for short names: a cache of long ones would be a way to fill memory

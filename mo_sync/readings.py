@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any, Final
 
 __all__ = ["addressed_channel", "identifiers", "moment", "number", "plain", "text"]
@@ -16,6 +17,8 @@ _EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
 _LONGEST_BITS: Final = 3300
 _EXACT: Final = 2**53
+_PLAIN_FROM: Final = 1e-30
+_PLAIN_TO: Final = 1e30
 _MILLISECONDS_FROM: Final = 100_000_000_000.0
 
 
@@ -37,9 +40,15 @@ def text(value: Any, *, strip: bool = True) -> str | None:
         return "true" if value else "false"
     if isinstance(value, int):
         return _digits(value)
-    if isinstance(value, float):
-        return str(int(value)) if value.is_integer() and abs(value) < _EXACT else repr(value)
-    return None
+    return _decimal(value) if isinstance(value, float) else None
+
+
+def _decimal(value: float) -> str:
+    """Without an exponent, as people write it: XML has only text, and 0.00001 there must be 1e-05 in JSON."""
+    if value.is_integer() and abs(value) < _EXACT:
+        return str(int(value))
+    words = repr(value)
+    return format(Decimal(words), "f") if "e" in words and _PLAIN_FROM < abs(value) < _PLAIN_TO else words
 
 
 def _digits(value: int) -> str:
@@ -64,6 +73,8 @@ def number(value: Any) -> int | None:
     >>> number("1"), number(2), number("x"), number(True)
     (1, 2, None, None)
     """
+    if type(value) is int:
+        return value if 0 <= value < 1_000_000_000 else None
     words = None if isinstance(value, bool) else text(value)
     return int(words) if words and re.fullmatch(r"[0-9]{1,9}", words) else None
 

@@ -44,7 +44,8 @@ class Opened:
 
 def expand(value: Any, read: Read) -> list[Opened]:
     """Every event in ``value``, in order. Raises EventError ``no-event`` when there is none."""
-    found = list(_found(value, read, 0))
+    envelope = _envelope(value) if isinstance(value, dict) else None
+    found = [envelope] if envelope is not None else list(_found(value, read, 0))
     if not found:
         raise EventError("no-event", f"{_kind(value)} holds no event of a known shape", position="event")
     return found
@@ -57,21 +58,35 @@ def _found(value: Any, read: Read, depth: int) -> Iterator[Opened]:
         for item in value:
             yield from _found(item, read, depth + 1)
     elif isinstance(value, dict):
-        envelope = _envelope(value)
-        if envelope is not None:
-            yield envelope
-        elif "body" in value and not _MARKS & value.keys():
-            yield from _found(_body(value, read), read, depth + 1)
-        else:
-            for inside in value.values():
-                yield from _found(_readable(inside, read), read, depth + 1)
+        yield from _in_object(value, read, depth)
+
+
+def _in_object(value: dict[str, Any], read: Read, depth: int) -> Iterator[Opened]:
+    if (envelope := _envelope(value)) is not None:
+        yield envelope
+    elif _is_field_list(value):
+        yield Opened(fields=value, type=_first(value, _TYPE), event_id=_first(value, _EVENT_ID), bare=True)
+    elif "body" in value and not _wraps(value):
+        yield from _found(_body(value, read), read, depth + 1)
+    else:
+        for inside in value.values():
+            yield from _found(_readable(inside, read), read, depth + 1)
+
+
+def _is_field_list(value: dict[str, Any]) -> bool:
+    """A relay may put a ``message_id`` of its own beside the envelope: that is no field list."""
+    return bool(_MARKS & value.keys()) and not isinstance(value.get("message_id"), dict | list) and not _wraps(value)
+
+
+def _wraps(value: dict[str, Any]) -> bool:
+    return any(isinstance(inside, dict) and _envelope(inside) is not None for inside in value.values())
 
 
 def _envelope(value: Mapping[str, Any]) -> Opened | None:
     event = value.get("event")
-    inner = event if isinstance(event, Mapping) else value
+    inner = event if isinstance(event, dict) else value
     fields = _first(inner, _FIELDS)
-    if isinstance(fields, Mapping):
+    if isinstance(fields, dict):
         return Opened(
             fields=fields,
             event_id=_first(value, _EVENT_ID) or _first(inner, _EVENT_ID),
@@ -83,8 +98,6 @@ def _envelope(value: Mapping[str, Any]) -> Opened | None:
     if inner is event and _first(inner, _TYPE) is not None:
         # An event of another kind, which keeps its facts somewhere else.
         return Opened({}, _first(value, _EVENT_ID), value.get("topic"), _first(inner, _TYPE), inner.get("timestamp"))
-    if _MARKS & value.keys() and not isinstance(value.get("message_id"), Mapping | list):
-        return Opened(fields=value, type=_first(value, _TYPE), event_id=_first(value, _EVENT_ID), bare=True)
     return None
 
 
@@ -112,7 +125,10 @@ def _readable(inside: Any, read: Read) -> Any:
 
 
 def _first(value: Mapping[str, Any], names: tuple[str, ...]) -> Any:
-    return next((value[name] for name in names if value.get(name) is not None), None)
+    for name in names:
+        if (found := value.get(name)) is not None:
+            return found
+    return None
 
 
 def _kind(value: Any) -> str:

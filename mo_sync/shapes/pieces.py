@@ -9,23 +9,21 @@ from __future__ import annotations
 import codecs
 import gzip
 import io
+import json
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Any, BinaryIO, Final, cast
-
-import msgspec
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Final
 
 from mo_sync.errors import EventError
-from mo_sync.shapes.opened import expand
-from mo_sync.shapes.scan import Span, spans
-from mo_sync.shapes.text import is_xml, read_text
+from mo_sync.shapes.opened import Opened, expand
+from mo_sync.shapes.scan import SHOWN, Scan, Span
+from mo_sync.shapes.text import UTF16, is_xml, read_text
 
 __all__ = ["Piece", "pieces"]
 
 _GZIP: Final = b"\x1f\x8b"
-_UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_SHOWN: Final = 4096
+_BLANKS: Final = b" \t\r\n\x1e"
 _NESTED_GZIP: Final = 2
 _BUFFER: Final = 256 * 1024
 
@@ -34,7 +32,8 @@ _BUFFER: Final = 256 * 1024
 class Piece:
     """The bytes of one event, and where they stood ("line 3", "line 1, item 2").
 
-    With an ``error`` they are what could not be understood; of something huge, only its beginning.
+    With an ``error`` they are what could not be understood, at most its first 4 KiB; in parentheses stands what is
+    missing where there are no bytes at all.
     """
 
     position: str
@@ -45,65 +44,61 @@ class Piece:
 def pieces(stream: BinaryIO, *, max_event: int) -> Iterator[Piece]:
     """The events in ``stream``, which is read once from where it stands; ``max_event`` bounds one event, in bytes.
 
-    Raises nothing for any content; an OSError of the stream itself passes through. Something is always said: what
-    holds no event at all yields one piece with an error.
+    Each piece is one event: what wraps several is opened, and each of them is then JSON of its own. Raises nothing
+    for any content; an OSError of the stream itself passes through. Something is always said: what holds no event at
+    all yields one piece with an error.
     """
-    return _pieces(stream, max_event, _NESTED_GZIP)
-
-
-def _pieces(stream: BinaryIO, max_event: int, nested: int) -> Iterator[Piece]:
-    source = _buffered(stream) if isinstance(stream, io.RawIOBase) else stream
-    head = _head(source)
-    if head[:2] == _GZIP and nested:
-        yield from _unzipped(_Rewound(head, source), max_event, nested - 1)
-        return
     some = False
-    text = _text(head, source)
-    beginning = text.peek(_SHOWN).lstrip() if isinstance(text, io.BufferedReader) else b""
-    for piece in _xml(text, max_event) if is_xml(beginning) else _json(text, max_event):
+    for piece in _pieces(_Source(stream), max_event, _NESTED_GZIP):
         some = True
         yield piece
     if not some:
         yield Piece("byte 0", b"", EventError("no-event", "there is nothing in it", position="byte 0"))
 
 
-def _text(head: bytes, source: BinaryIO) -> BinaryIO:
-    """The whole stream again, in UTF-8 and without a mark at its beginning."""
-    if head[:2] in _UTF16:
-        return cast(
-            BinaryIO, codecs.EncodedFile(_buffered(_Rewound(head, source)), "utf-8", "utf-16", errors="replace")
-        )
-    return _buffered(_Rewound(head.removeprefix(codecs.BOM_UTF8), source))
+def _pieces(stream: io.RawIOBase, max_event: int, nested: int) -> Iterator[Piece]:
+    source = io.BufferedReader(stream, _BUFFER)
+    head = source.read(SHOWN)
+    whole = io.BufferedReader(_Source(source, head.removeprefix(codecs.BOM_UTF8)), _BUFFER)
+    if head.startswith(_GZIP) and nested:
+        return _unzipped(whole, max_event, nested - 1)
+    if is_xml(_beginning(head)):
+        return _xml(whole, max_event)
+    if head.startswith(UTF16):
+        return _json(io.BufferedReader(_Recoded(whole), _BUFFER), max_event)
+    return _json(whole, max_event)
 
 
-def _buffered(stream: io.RawIOBase) -> BinaryIO:
-    return io.BufferedReader(stream, _BUFFER)
+def _beginning(head: bytes) -> bytes:
+    """What stands first behind marks and blanks."""
+    if head.startswith(UTF16):
+        head = head[: len(head) & ~1].decode("utf-16", "replace").encode()
+    return head.removeprefix(codecs.BOM_UTF8).lstrip(_BLANKS)
 
 
-def _unzipped(stream: io.RawIOBase, max_event: int, nested: int) -> Iterator[Piece]:
-    inside = _Unzipped(gzip.GzipFile(fileobj=_buffered(stream)))
-    yield from _pieces(_buffered(inside), max_event, nested)
+def _unzipped(source: BinaryIO, max_event: int, nested: int) -> Iterator[Piece]:
+    inside = _Unzipped(gzip.GzipFile(fileobj=source))
+    yield from _pieces(inside, max_event, nested)
     if inside.trouble is not None:
         error = EventError("gzip-broken", f"the compressed data is broken: {inside.trouble}", position="its end")
         yield Piece("its end", f"(compressed data broke off: {inside.trouble})".encode(), error)
 
 
 def _json(stream: BinaryIO, max_event: int) -> Iterator[Piece]:
-    for span in spans(stream, max_event=max_event):
-        if span.error is not None:
-            yield Piece(span.position, span.raw[:_SHOWN], span.error)
-        else:
+    for span in Scan(stream, max_event=max_event):
+        if span.error is None:
             yield from _events_of(span)
+        else:
+            yield Piece(span.position, span.raw, span.error)
 
 
 def _events_of(span: Span) -> Iterator[Piece]:
     """Usually the span is the event. What wraps several of them is opened here, so that a piece is always one."""
-    value = span.value
-    if isinstance(value, dict) and "event" in value and "events" not in value:
+    if isinstance(span.value, dict) and isinstance(span.value.get("event"), dict):
         yield Piece(span.position, span.raw)
         return
     try:
-        found = expand(value, read_text)
+        found = expand(span.value, read_text)
     except EventError as error:
         yield Piece(span.position, span.raw, error)
         return
@@ -111,11 +106,11 @@ def _events_of(span: Span) -> Iterator[Piece]:
         yield Piece(span.position, span.raw)
         return
     for number, opened in enumerate(found, start=1):
-        yield Piece(f"{span.position}, event {number}", msgspec.json.encode(_closed(opened)))
+        yield Piece(f"{span.position}, event {number}", json.dumps(_closed(opened)).encode())
 
 
-def _closed(opened: Any) -> dict[str, Any]:
-    """An envelope as bytes of its own again, in the canonical shape."""
+def _closed(opened: Opened) -> dict[str, Any]:
+    """An envelope as a value of its own again, in the canonical shape."""
     if opened.bare and opened.event_id is None:
         return dict(opened.fields)
     event = {"fld-val-list": opened.fields, "evt-tp": opened.type, "timestamp": opened.timestamp}
@@ -126,32 +121,20 @@ def _xml(stream: BinaryIO, max_event: int) -> Iterator[Piece]:
     body = stream.read(max_event + 1)
     if len(body) > max_event:
         error = EventError("event-too-large", f"XML of more than {max_event} bytes is not read", position="byte 0")
-        yield Piece("byte 0", body[:_SHOWN], error)
+        yield Piece("byte 0", body[:SHOWN], error)
         return
     try:
         value = read_text(body)
     except EventError as error:
-        yield Piece(error.position, body, error)
+        yield Piece(error.position, body[:SHOWN], error)
         return
-    for piece in _events_of(Span("line 1", body, value=value)):
-        yield replace(piece, raw=body) if piece.error else piece
+    yield from _events_of(Span("line 1", body, value=value))
 
 
-def _head(source: BinaryIO) -> bytes:
-    """Enough of the beginning to see what it is."""
-    head = source.read(64)
-    while head and not head.strip(b" \t\r\n\x1e") and len(head) < _SHOWN:
-        more = source.read(64)
-        if not more:
-            break
-        head += more
-    return head or b""
+class _Source(io.RawIOBase):
+    """Any binary stream as a raw one, with what was read of it already put back in front."""
 
-
-class _Rewound(io.RawIOBase):
-    """A stream whose beginning was read and is put back in front."""
-
-    def __init__(self, head: bytes, rest: BinaryIO) -> None:
+    def __init__(self, rest: BinaryIO, head: bytes = b"") -> None:
         self._head = head
         self._rest = rest
 
@@ -160,9 +143,28 @@ class _Rewound(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         chunk = self._head[: len(buffer)] if self._head else self._rest.read(len(buffer))
-        self._head = self._head[len(chunk) :] if self._head else b""
+        self._head = self._head[len(chunk) :]
         buffer[: len(chunk)] = chunk
         return len(chunk)
+
+
+class _Recoded(io.RawIOBase):
+    """UTF-16 as UTF-8."""
+
+    def __init__(self, source: BinaryIO) -> None:
+        self._source = source
+        self._decoder = codecs.getincrementaldecoder("utf-16")("replace")
+        self._ready = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._ready and (chunk := self._source.read(_BUFFER)):
+            self._ready = self._decoder.decode(chunk).encode("utf-8", "replace")
+        given, self._ready = self._ready[: len(buffer)], self._ready[len(buffer) :]
+        buffer[: len(given)] = given
+        return len(given)
 
 
 class _Unzipped(io.RawIOBase):
@@ -176,15 +178,11 @@ class _Unzipped(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        if self.trouble is not None:
-            return 0
         try:
-            chunk = self._source.read1(len(buffer))
+            chunk = b"" if self.trouble else self._source.read1(len(buffer))
         except EOFError:
-            self.trouble = "it ends too early"
+            self.trouble, chunk = "it ends too early", b""
         except (gzip.BadGzipFile, zlib.error):
-            self.trouble = "it is damaged"
-        else:
-            buffer[: len(chunk)] = chunk
-            return len(chunk)
-        return 0
+            self.trouble, chunk = "it is damaged", b""
+        buffer[: len(chunk)] = chunk
+        return len(chunk)

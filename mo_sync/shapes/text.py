@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from typing import TYPE_CHECKING, Any, Final
@@ -15,9 +16,9 @@ from mo_sync.shapes.opened import Opened, expand
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
-__all__ = ["decode", "is_xml", "read_text"]
+__all__ = ["UTF16", "decode", "is_xml", "read_text"]
 
-_BOM: Final = b"\xef\xbb\xbf"
+UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _BYTE: Final = re.compile(r"\(byte (\d+)\)")
 _BLANKS: Final = b" \t\r\n\x1e"
 _DEEPEST_XML: Final = 100
@@ -29,12 +30,19 @@ def decode(raw: bytes) -> list[Opened]:
 
 
 def read_text(raw: str | bytes) -> Any:
-    """The value of a JSON or XML document. Raises EventError and nothing else."""
-    body = raw.encode("utf-8", "surrogatepass") if isinstance(raw, str) else raw
-    body = body.removeprefix(_BOM).strip(_BLANKS)
+    """The value of a JSON or XML document, which may be UTF-8 or, with its mark, UTF-16.
+
+    Raises EventError and nothing else.
+    """
+    words = raw.decode("utf-16", "replace") if isinstance(raw, bytes) and raw.startswith(UTF16) else raw
+    body = words.encode("utf-8", "surrogatepass") if isinstance(words, str) else words
+    body = body.removeprefix(codecs.BOM_UTF8).strip(_BLANKS)
     if not body:
         raise EventError("no-event", "there is nothing in it", position="byte 0")
-    return _xml(body) if is_xml(body) else _json(body)
+    if not is_xml(body):
+        return _json(body)
+    # What was decoded already is not decoded again, whatever its declaration says.
+    return _xml(body if words is raw and isinstance(raw, bytes) else body.decode("utf-8", "replace"))
 
 
 def is_xml(body: bytes) -> bool:
@@ -49,9 +57,9 @@ def _json(body: bytes) -> Any:
         raise EventError("json-too-deep", "it is nested too deeply", position="event") from error
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
         strict = error
-    # Python's own reader is slower and more lenient (lone surrogates, numbers beyond 64 bits, NaN): a second opinion.
+    # Python's own reader is slower and more lenient (lone surrogates, control characters, NaN): a second opinion.
     try:
-        return json.loads(body.decode("utf-8", "replace"), parse_int=_integer)
+        return json.loads(body.decode("utf-8", "replace"), parse_int=_integer, strict=False)
     except RecursionError as error:
         raise EventError("json-too-deep", "it is nested too deeply", position="event") from error
     except ValueError:
@@ -77,7 +85,7 @@ def _position(error: Exception) -> str:
     return f"byte {place[1]}" if place else "event"
 
 
-def _xml(body: bytes) -> Any:
+def _xml(body: str | bytes) -> Any:
     try:
         root = ElementTree.fromstring(body, forbid_dtd=True)
     except ElementTree.ParseError as error:
