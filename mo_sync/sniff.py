@@ -43,11 +43,16 @@ _MAGIC: Final[tuple[tuple[bytes, str], ...]] = (
 )
 _CARDS: Final = re.compile(rb"\s*BEGIN:(VCARD|VCALENDAR)\s", re.IGNORECASE)
 _CARD_TYPES: Final = {b"VCARD": "text/vcard", b"VCALENDAR": "text/calendar"}
-_MARKUP: Final = re.compile(
-    rb"\s*(?:<\?xml[^>]{0,200}\?>\s*)?(?:<!--.{0,500}?-->\s*)*<(!doctype\s+)?([a-z][a-z0-9:]*)",
-    re.IGNORECASE | re.DOTALL,
+_MARKUP: Final = re.compile(  # possessive throughout: these bytes may be anybody's, and must not make it search long
+    rb"\s*+(?:<\?xml[^>]{0,200}+>\s*+)?+(?:<!--(?:[^-]|-(?!->))*+-->\s*+)*+<(?:!doctype\s++)?+([a-z][a-z0-9:]*+)",
+    re.IGNORECASE,
 )
-_ELEMENTS: Final = {b"html": "text/html", b"head": "text/html", b"smil": "application/smil", b"svg": "image/svg+xml"}
+_PAGE_PARTS: Final = (b"body", b"center", b"div", b"h1", b"h2", b"h3", b"head", b"html", b"meta", b"script", b"title")
+_ELEMENTS: Final = {
+    **dict.fromkeys(_PAGE_PARTS, "text/html"),
+    b"smil": "application/smil",
+    b"svg": "image/svg+xml",
+}
 _JSON: Final = re.compile(rb'\s*(?:\{\s*(?:"|\})|\[\s*[\[{"\]0-9])')
 _TEXT_CONTROLS: Final = frozenset(range(0x20)) - {0x09, 0x0A, 0x0C, 0x0D, 0x1B}
 
@@ -184,7 +189,7 @@ def _by_text(head: bytes) -> str | None:
     words = head.removeprefix(b"\xef\xbb\xbf")
     if card := _CARDS.match(words):
         return _CARD_TYPES[card[1].upper()]
-    if (markup := _MARKUP.match(words)) and (kind := _ELEMENTS.get(markup[2].lower())):
+    if (markup := _MARKUP.match(words)) and (kind := _ELEMENTS.get(markup[1].lower())):
         return kind
     if words.lstrip().startswith(b"<?xml"):
         return "application/xml"
