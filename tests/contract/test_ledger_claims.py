@@ -133,17 +133,6 @@ def _claim_on_threads(ledger: Ledger, crowd: int) -> list[str]:
     return taken
 
 
-def test_ten_thousand_claims_are_lent_at_once(ledger: Ledger) -> None:
-    """The most that sync.batch allows: a statement has only so many parameters."""
-    recorded(ledger, *items(100, attachments=100))
-
-    got = lent(ledger, 10_000)
-
-    assert len({lease.lease for lease in got}) == 10_000
-    assert len(extend(ledger, got, until=later(500))) == 10_000
-    assert len(owned(ledger, got)) == 10_000
-
-
 def test_extending_moves_the_end_of_what_is_still_the_callers_and_of_nothing_else(ledger: Ledger) -> None:
     recorded(ledger, *items(3))
     kept, lost, other = lent(ledger)

@@ -1,0 +1,137 @@
+"""A ledger is made and migrated once, by whoever comes first, and never touched by a program that is too old for it."""
+
+from __future__ import annotations
+
+import multiprocessing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from mo_sync.errors import LedgerOutOfReach, LedgerTooNew
+from mo_sync.ledger import Ledger
+from mo_sync.ledger.migrate import HEAD, revision, scripts
+from mo_sync.ledger.schema import metadata
+from mo_sync.ledger.views import COMMENTS
+from mo_sync.settings import Ledger as LedgerSettings
+from tests.contract.conftest import House
+from tests.ledgers import announced, column, one, recorded
+
+
+def at(ledger: Ledger) -> str | None:
+    with ledger.read() as connection:
+        return revision(connection)
+
+
+def put_at(house: House, found: str) -> None:
+    with house.open() as ledger, ledger.begin() as connection:
+        connection.exec_driver_sql(f"update alembic_version set version_num = '{found}'")
+
+
+def test_the_revision_that_the_program_knows_is_the_newest_script() -> None:
+    newest = max(path.name.partition("_")[0] for path in (scripts() / "versions").glob("*.py"))
+
+    assert newest == HEAD
+
+
+def test_a_new_ledger_is_made_at_the_newest_revision_and_can_be_used_at_once(bare_house: House) -> None:
+    with bare_house.open() as ledger:
+        assert at(ledger) == HEAD
+        recorded(ledger, announced("E1"))
+        for view in COMMENTS:
+            assert one(ledger, f"select count(*) n from {view}")["n"] in (0, 1)
+
+
+def test_opening_it_again_changes_nothing(house: House) -> None:
+    with house.open() as ledger:
+        recorded(ledger, announced("E1"))
+    with house.open() as ledger:
+        assert column(ledger, "select id from message") == ["M1"]
+    with house.open(migrate=False) as ledger:
+        assert column(ledger, "select id from message") == ["M1"]
+
+
+def test_what_the_migrations_make_is_what_the_schema_says(ledger: Ledger) -> None:
+    options = {"compare_type": True, "compare_server_default": True}
+    with ledger.read() as connection:
+        differences = compare_metadata(MigrationContext.configure(connection, opts=options), metadata)
+
+    assert differences == []
+
+
+def _open_in_a_process(url: str, start: Any, told: Any) -> None:
+    start.wait(60)
+    try:
+        with Ledger.open(LedgerSettings(url=url)) as ledger:
+            told.put(at(ledger))
+    except Exception as error:
+        told.put(repr(error))
+
+
+@pytest.mark.parametrize("again", range(3))
+def test_four_processes_that_open_a_new_ledger_at_once_all_succeed(bare_house: House, again: int) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    start, told = spawn.Barrier(4), spawn.Queue()
+    openers = [spawn.Process(target=_open_in_a_process, args=(bare_house.url, start, told)) for _ in range(4)]
+    for opener in openers:
+        opener.start()
+    found = [told.get(timeout=60) for _ in openers]
+    for opener in openers:
+        opener.join(60)
+
+    assert found == [HEAD] * 4
+    with bare_house.open() as ledger:
+        assert column(ledger, "select version_num from alembic_version") == [HEAD]
+
+
+@pytest.mark.parametrize("migrate", [True, False])
+def test_a_ledger_of_a_newer_program_is_refused_and_left_as_it_is(house: House, migrate: bool) -> None:
+    """P22."""
+    put_at(house, "9999")
+
+    with pytest.raises(LedgerTooNew, match="ledger-too-new") as caught:
+        house.open(migrate=migrate)
+
+    assert caught.value.exit_code == 3
+    assert "9999" in caught.value.summary
+    assert HEAD in caught.value.summary
+
+
+def test_who_may_not_migrate_says_so_and_makes_nothing(bare_house: House) -> None:
+    with pytest.raises(LedgerOutOfReach, match="ledger-outdated") as caught:
+        bare_house.open(migrate=False)
+
+    assert caught.value.hint == "run mo-sync init"
+    with pytest.raises(LedgerOutOfReach, match="ledger-outdated"):
+        bare_house.open(migrate=False)
+
+
+def test_an_older_ledger_is_not_migrated_by_who_may_not(house: House) -> None:
+    put_at(house, "0000")
+
+    with pytest.raises(LedgerOutOfReach, match="at revision 0000 and this program wants"):
+        house.open(migrate=False)
+
+
+def test_a_migration_that_fails_leaves_a_new_ledger_that_can_be_tried_again(
+    bare_house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of it is one transaction, tables too, on both databases."""
+
+    def trouble(*_: object) -> None:
+        raise RuntimeError("the power is gone")
+
+    monkeypatch.setattr("mo_sync.ledger.views.create", trouble)
+    with pytest.raises(RuntimeError, match="the power is gone"):
+        bare_house.open()
+    monkeypatch.undo()
+
+    with bare_house.open() as ledger:
+        assert at(ledger) == HEAD
+
+
+def test_the_scripts_are_where_the_package_looks_for_them() -> None:
+    assert (scripts() / "env.py").is_file()
+    assert Path(scripts(), "versions", "0001_ledger.py").is_file()
