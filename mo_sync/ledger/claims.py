@@ -6,15 +6,16 @@ means that the claim is no longer the caller's, and then nothing else is written
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, case, func, literal, select, update
+from sqlalchemy import Connection, Integer, Row, Select, and_, bindparam, func, literal, select, update
 from sqlalchemy.sql import ColumnElement
+from sqlalchemy.sql.dml import ReturningUpdate
 
-from mo_sync.ledger.dialect import skip_locked
+from mo_sync.ledger.dialect import random_token, skips_locked
 from mo_sync.ledger.ledger import Ledger
 from mo_sync.ledger.schema import application, attachment, message
 from mo_sync.ledger.settling import NO_LEASE, settle, write_attempts
@@ -29,51 +30,59 @@ def claim(ledger: Ledger, *, worker: str, count: int, now: datetime, lease_s: fl
     Those of an application that rests are left alone. Two callers never get the same one: the lease is drawn for each
     row by chance, in the same statement that finds it still pending.
     """
-    until = now + timedelta(seconds=lease_s)
+    terms = {"b_now": now, "b_until": now + timedelta(seconds=lease_s), "b_worker": worker, "b_count": count}
     with ledger.begin() as connection:
-        due = connection.execute(_due(connection, count=count, now=now)).scalars().all()
-        if not due:
-            return []
-        leases = {attachment_id: secrets.token_hex(16) for attachment_id in due}
-        chosen = case(leases, value=attachment.c.id)
-        lent = connection.execute(
-            update(attachment)
-            .where(attachment.c.id.in_(due), attachment.c.state == State.PENDING.value)
-            .values(
-                state=State.FETCHING.value,
-                lease=chosen,
-                lease_until=until,
-                claimed_at=now,
-                worker=worker,
-                due_at=None,
-                updated_at=now,
-            )
-            .returning(attachment.c.id)
-        ).scalars()
-        rows = connection.execute(_claimed(list(lent))).all()
+        ids = list(connection.execute(_lending(connection.dialect.name), terms).scalars())
+        rows = connection.execute(_lent(), {"b_ids": ids}).all() if ids else []
     return [_claim(row) for row in rows]
 
 
-def _due(connection: Connection, *, count: int, now: datetime) -> Select[Any]:
-    rests = select(application.c.id).where(application.c.until > now)
-    query = (
+# Statements that are used all the time are built once: building one costs more than running it.
+
+
+@cache
+def _lending(dialect: str) -> ReturningUpdate[Any]:
+    rests = select(application.c.id).where(application.c.until > bindparam("b_now"))
+    due = (
         select(attachment.c.id)
         .where(
             attachment.c.state == State.PENDING.value,
-            attachment.c.due_at <= now,
+            attachment.c.due_at <= bindparam("b_now"),
             attachment.c.application_id.not_in(rests),
         )
         .order_by(attachment.c.due_at)
-        .limit(count)
+        .limit(bindparam("b_count", type_=Integer))
     )
-    return query.with_for_update(skip_locked=True, of=attachment) if skip_locked(connection) else query
-
-
-def _claimed(ids: list[str]) -> Select[Any]:
+    if skips_locked(dialect):
+        # As a CTE it runs once; as a subquery PostgreSQL may run it again, and lend more than was asked for.
+        due = select(due.with_for_update(skip_locked=True, of=attachment).cte("due").c.id)
     return (
-        select(attachment, message.c.av_status, message.c.filed_at)
+        update(attachment)
+        .where(attachment.c.id.in_(due), attachment.c.state == State.PENDING.value)
+        .values(
+            state=State.FETCHING.value,
+            lease=random_token(dialect),
+            lease_until=bindparam("b_until"),
+            claimed_at=bindparam("b_now"),
+            worker=bindparam("b_worker"),
+            due_at=None,
+            updated_at=bindparam("b_now"),
+        )
+        .returning(attachment.c.id)
+    )
+
+
+@cache
+def _lent() -> Select[Any]:
+    wanted = ("id", "message_id", "application_id", "position", "lease", "lease_until", "attempts", "deadline_at")
+    return (
+        select(
+            *(attachment.c[name] for name in (*wanted, "declared_type", "absences")),
+            message.c.av_status,
+            message.c.filed_at,
+        )
         .join(message, message.c.id == attachment.c.message_id)
-        .where(attachment.c.id.in_(ids))
+        .where(attachment.c.id.in_(bindparam("b_ids", expanding=True)))
         .order_by(attachment.c.created_at, attachment.c.message_id, attachment.c.position)
     )
 
@@ -97,14 +106,18 @@ def _claim(row: Row[Any]) -> Claim:
 
 def owned(ledger: Ledger, claims: Sequence[Claim]) -> set[str]:
     """The leases among these that are still the caller's."""
-    leases = [claim_.lease for claim_ in claims]
+    asked = {"b_ids": [claim_.attachment_id for claim_ in claims], "b_leases": [claim_.lease for claim_ in claims]}
     with ledger.read() as connection:
-        found = select(attachment.c.lease).where(
-            attachment.c.id.in_([claim_.attachment_id for claim_ in claims]),
-            attachment.c.lease.in_(leases),
-            attachment.c.state == State.FETCHING.value,
-        )
-        return {str(lease) for lease in connection.execute(found).scalars()}
+        return {str(lease) for lease in connection.execute(_owned(), asked).scalars()}
+
+
+@cache
+def _owned() -> Select[Any]:
+    return select(attachment.c.lease).where(
+        attachment.c.id.in_(bindparam("b_ids", expanding=True)),
+        attachment.c.lease.in_(bindparam("b_leases", expanding=True)),
+        attachment.c.state == State.FETCHING.value,
+    )
 
 
 def extend(ledger: Ledger, claims: Sequence[Claim], *, until: datetime) -> set[str]:

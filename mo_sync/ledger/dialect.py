@@ -5,10 +5,11 @@ from __future__ import annotations
 import sqlite3
 from typing import Any, Final
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection, Table, Text, cast, func
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import dml as postgresql_dml
 from sqlalchemy.dialects.sqlite import dml as sqlite_dml
+from sqlalchemy.sql import ColumnElement
 
 __all__ = [
     "Insert",
@@ -16,9 +17,10 @@ __all__ = [
     "driver_code",
     "insert",
     "lock_for_migration",
+    "random_token",
     "reading",
     "shell_word",
-    "skip_locked",
+    "skips_locked",
     "take_turns_recording",
     "trouble_of",
 ]
@@ -68,9 +70,16 @@ def insert(connection: Connection, table: Table) -> Insert:
     return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
 
 
-def skip_locked(connection: Connection) -> bool:
+def skips_locked(dialect: str) -> bool:
     """Whether several claimers may pass each other's rows; in SQLite there is only one writer at a time."""
-    return connection.dialect.name == "postgresql"
+    return dialect == "postgresql"
+
+
+def random_token(dialect: str) -> ColumnElement[str]:
+    """SQL for 128 random bits in hexadecimal, drawn anew for each row of a statement."""
+    if dialect == "postgresql":
+        return func.replace(cast(func.gen_random_uuid(), Text), "-", "")
+    return func.lower(func.hex(func.randomblob(16)))
 
 
 def day_of(dialect: str, column: str) -> str:

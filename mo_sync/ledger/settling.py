@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, func, or_, select, update
+from sqlalchemy import Connection, Insert, Select, Update, bindparam, func, or_, select, update
 
 from mo_sync.ledger.dialect import insert
 from mo_sync.ledger.ledger import Ledger
@@ -39,12 +40,24 @@ def settle(ledger: Ledger, settlements: Sequence[Settlement], *, worker: str) ->
 
 def _still_mine(connection: Connection, settlements: Sequence[Settlement]) -> set[str]:
     """The leases that hold, locked until the end of the transaction (SQLite's write lock is held already)."""
-    query = select(attachment.c.lease).where(
-        attachment.c.id.in_([settlement.claim.attachment_id for settlement in settlements]),
-        attachment.c.lease.in_([settlement.claim.lease for settlement in settlements]),
+    asked = {
+        "b_ids": [settlement.claim.attachment_id for settlement in settlements],
+        "b_leases": [settlement.claim.lease for settlement in settlements],
+    }
+    return {str(lease) for lease in connection.execute(_locking(), asked).scalars()}
+
+
+# Statements that are used all the time are built once: building one costs more than running it.
+
+
+@cache
+def _locking() -> Select[Any]:
+    leased = select(attachment.c.lease).where(
+        attachment.c.id.in_(bindparam("b_ids", expanding=True)),
+        attachment.c.lease.in_(bindparam("b_leases", expanding=True)),
         attachment.c.state == State.FETCHING.value,
     )
-    return {str(lease) for lease in connection.execute(query.order_by(attachment.c.id).with_for_update()).scalars()}
+    return leased.order_by(attachment.c.id).with_for_update()
 
 
 def _settle(connection: Connection, settlements: Sequence[Settlement]) -> None:
@@ -52,15 +65,20 @@ def _settle(connection: Connection, settlements: Sequence[Settlement]) -> None:
     if not settlements:
         return
     rows = [_settled(settlement) for settlement in settlements]
-    values: dict[str, Any] = {name: bindparam(name) for name in rows[0] if not name.startswith("b_")}
-    statement = update(attachment).where(
+    changed = connection.execute(_writing(tuple(rows[0])), rows)
+    if changed.rowcount not in (len(rows), -1):
+        raise RuntimeError("a lease was lost in the transaction that had locked it")
+
+
+@cache
+def _writing(names: tuple[str, ...]) -> Update:
+    values: dict[str, Any] = {name: bindparam(name) for name in names if not name.startswith("b_")}
+    mine = (
         attachment.c.id == bindparam("b_id"),
         attachment.c.lease == bindparam("b_lease"),
         attachment.c.state == State.FETCHING.value,
     )
-    changed = connection.execute(statement.values(values | NO_LEASE), rows)
-    if changed.rowcount not in (len(rows), -1):
-        raise RuntimeError("a lease was lost in the transaction that had locked it")
+    return update(attachment).where(*mine).values(values | NO_LEASE)
 
 
 def _settled(settlement: Settlement) -> dict[str, Any]:
@@ -129,13 +147,18 @@ def _attempt(settlement: Settlement, worker: str) -> dict[str, Any]:
 
 def write_attempts(connection: Connection, rows: list[dict[str, Any]]) -> None:
     """Write attempts, each with the next number of its attachment (``b_attachment_id``), in this transaction."""
+    connection.execute(_noting(tuple(rows[0])), rows)
+
+
+@cache
+def _noting(names: tuple[str, ...]) -> Insert:
     earlier = (
         select(func.coalesce(func.max(attempt.c.number), 0) + 1)
         .where(attempt.c.attachment_id == bindparam("b_attachment_id"))
         .scalar_subquery()
     )
-    statement = attempt.insert().values(attachment_id=bindparam("b_attachment_id"), number=earlier)
-    connection.execute(statement, rows)
+    given: dict[str, Any] = {name: bindparam(name) for name in names if not name.startswith("b_")}
+    return attempt.insert().values(attachment_id=bindparam("b_attachment_id"), number=earlier, **given)
 
 
 def _tell_applications(connection: Connection, settlements: Iterable[Settlement]) -> None:
