@@ -179,11 +179,11 @@ class Service:
             _log.info("claims.rescued", count=len(freed), dead_workers=len(dead))
         return len(freed)
 
-    def ingest(self, stop: threading.Event, *, wait_for_settle: bool = False) -> Receipt:
-        """Read every feed once."""
+    def ingest(self, stop: Callable[[], bool], *, wait_for_settle: bool = False) -> Receipt:
+        """Read every feed once. ``stop`` is asked between batches, and so is a sign of progress too."""
         if self.drop is None:
             return Receipt()
-        return self.drop.ingest(stop.is_set, wait_for_settle=wait_for_settle)
+        return self.drop.ingest(stop, wait_for_settle=wait_for_settle)
 
     def sync_now(self, stop: threading.Event, *, hurry: threading.Event | None = None) -> Summary:
         """One pass: ingest every feed, reconcile until nothing is due, and say what came of it.
@@ -194,7 +194,7 @@ class Service:
         tally = Tally()
         self.watch(tally.add)
         self.rescue()
-        receipt = self.ingest(stop, wait_for_settle=True)
+        receipt = self.ingest(stop.is_set, wait_for_settle=True)
         worked = self.reconciler.work(stop)
         self.reconciler.close(grace_s=self.settings.sync.stop_grace, hurry=hurry)
         counts = queries.counts(self.ledger)

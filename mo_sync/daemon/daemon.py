@@ -69,13 +69,18 @@ class Daemon:
         ]
         if service.drop is not None:
             interval_s = service.settings.drop.interval
-            jobs.append(Job("drop", self._ingest, interval_s, 10 * _TICK_LIMIT_S + interval_s))
+            jobs.append(Job("drop", self._ingest, interval_s, 2 * _TICK_LIMIT_S + interval_s))
         return jobs
 
     def _ingest(self) -> None:
-        receipt = self._service.ingest(self._stop)
+        receipt = self._service.ingest(self._ingesting_on)
         if receipt.new:
             self._nudge("reconcile")
+
+    def _ingesting_on(self) -> bool:
+        """Asked between batches of a scan, which may go on for an hour when a backlog was dropped."""
+        self._ticks.progressed("drop")
+        return self._stop.is_set()
 
     def _rescue(self) -> None:
         if self._service.rescue():

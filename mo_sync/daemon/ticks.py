@@ -1,7 +1,7 @@
 """Whether the daemon's jobs still complete: what the watchdog is fed by.
 
-A job that hangs, or that fails every time, must not look alive. So a tick counts only when it completed, and the daemon
-is alive only while every job completed a tick lately.
+A job that hangs, or that fails every time, must not look alive. So a tick counts when it completed (or said that it gets
+on, if it is a long one), and the daemon is alive only while every job did so lately.
 """
 
 from __future__ import annotations
@@ -60,6 +60,11 @@ class Ticks:
             self._trouble(job.name, None)
         with self._lock:
             self._completed[job.name] = self._clock.monotonic()
+
+    def progressed(self, name: str) -> None:
+        """The job is in the middle of a long tick and gets on with it: a sign of life as good as a completed one."""
+        with self._lock:
+            self._completed[name] = self._clock.monotonic()
 
     def late(self) -> list[str]:
         """The jobs that did not complete a tick within their limit."""

@@ -59,3 +59,14 @@ def test_a_ledger_out_of_reach_is_told_but_does_not_starve_the_watchdog() -> Non
     assert ticks.troubles() == ["ledger-gone: ledger.db: the ledger is gone"]
     ticks.run(Job("reconcile", nothing, interval_s=5, limit_s=60))
     assert ticks.troubles() == []
+
+
+def test_a_long_tick_that_gets_on_is_a_sign_of_life() -> None:
+    clock = HandClock()
+    ticks = Ticks(clock)
+    ticks.expect(Job("drop", nothing, interval_s=5, limit_s=60))
+    clock.advance(61)
+
+    ticks.progressed("drop")
+
+    assert ticks.late() == []
