@@ -1,7 +1,7 @@
 """Whether the daemon's jobs still complete: what the watchdog is fed by.
 
-A job that hangs, or that fails every time, must not look alive. So a tick counts when it completed (or said that it gets
-on, if it is a long one), and the daemon is alive only while every job did so lately.
+A job that hangs, or that fails every time, must not look alive. So a tick counts when it completed (or said that it
+gets on, if it is a long one), and the daemon is alive only while every job did so lately.
 """
 
 from __future__ import annotations
