@@ -44,7 +44,7 @@ class Server:
         try:
             data = str(self._folder / "data")
             self._call("initdb", "-D", data, "-U", "mosync", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C")
-            self._call("pg_ctl", "-D", data, "-w", "-l", str(self._folder / "log"), "-o", self._options(), "start")
+            self.start()
         except BaseException:
             self.stop()
             raise
@@ -59,11 +59,20 @@ class Server:
         """Remove the database of ``url``, whoever is still connected to it."""
         self._administer(f"drop database if exists {_name(url)} with (force)")
 
-    def stop(self) -> None:
-        """Stop the server and remove what it left."""
+    def start(self) -> None:
+        """Start it; its databases are as they were."""
+        data, log = str(self._folder / "data"), str(self._folder / "log")
+        self._call("pg_ctl", "-D", data, "-w", "-l", log, "-o", self._options(), "start")
+
+    def halt(self) -> None:
+        """Stop it at once, whoever is connected; :meth:`start` brings it back."""
         data = self._folder / "data"
         if (data / "postmaster.pid").exists():
             self._call("pg_ctl", "-D", str(data), "-w", "-m", "immediate", "stop")
+
+    def stop(self) -> None:
+        """Stop the server and remove what it left."""
+        self.halt()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _administer(self, statement: str) -> None:

@@ -122,7 +122,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_attachment_due",
         "attachment",
-        ["due_at"],
+        ["state", "due_at"],
         unique=False,
         sqlite_where=sa.text("state = 'pending'"),
         postgresql_where=sa.text("state = 'pending'"),
@@ -130,7 +130,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_attachment_leased",
         "attachment",
-        ["lease_until"],
+        ["state", "lease_until"],
         unique=False,
         sqlite_where=sa.text("state = 'fetching'"),
         postgresql_where=sa.text("state = 'fetching'"),

@@ -17,7 +17,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from mo_sync.ledger.dialect import random_token, skips_locked
 from mo_sync.ledger.ledger import Ledger
-from mo_sync.ledger.schema import application, attachment, message
+from mo_sync.ledger.schema import application, attachment, is_in, message
 from mo_sync.ledger.settling import NO_LEASE, settle, write_attempts
 from mo_sync.lifecycle import Claim, State
 
@@ -46,7 +46,7 @@ def _lending(dialect: str) -> ReturningUpdate[Any]:
     due = (
         select(attachment.c.id)
         .where(
-            attachment.c.state == State.PENDING.value,
+            is_in(State.PENDING),
             attachment.c.due_at <= bindparam("b_now"),
             attachment.c.application_id.not_in(rests),
         )
@@ -58,7 +58,7 @@ def _lending(dialect: str) -> ReturningUpdate[Any]:
         due = select(due.with_for_update(skip_locked=True, of=attachment).cte("due").c.id)
     return (
         update(attachment)
-        .where(attachment.c.id.in_(due), attachment.c.state == State.PENDING.value)
+        .where(attachment.c.id.in_(due))
         .values(
             state=State.FETCHING.value,
             lease=random_token(dialect),
@@ -116,7 +116,7 @@ def _owned() -> Select[Any]:
     return select(attachment.c.lease).where(
         attachment.c.id.in_(bindparam("b_ids", expanding=True)),
         attachment.c.lease.in_(bindparam("b_leases", expanding=True)),
-        attachment.c.state == State.FETCHING.value,
+        is_in(State.FETCHING),
     )
 
 
@@ -129,7 +129,7 @@ def extend(ledger: Ledger, claims: Sequence[Claim], *, until: datetime) -> set[s
         .where(
             attachment.c.id.in_([claim_.attachment_id for claim_ in claims]),
             attachment.c.lease.in_([claim_.lease for claim_ in claims]),
-            attachment.c.state == State.FETCHING.value,
+            is_in(State.FETCHING),
         )
         .values(lease_until=until)
         .returning(attachment.c.lease)
@@ -152,7 +152,7 @@ def expire(ledger: Ledger, *, now: datetime) -> list[str]:
 
     One that was claimed after its own deadline and was lost even so has failed: it may be what kills its workers.
     """
-    ran_out = and_(attachment.c.state == State.FETCHING.value, attachment.c.lease_until <= now)
+    ran_out = and_(is_in(State.FETCHING), attachment.c.lease_until <= now)
     with ledger.read() as connection:
         if connection.execute(select(literal(1)).where(ran_out).limit(1)).first() is None:
             return []
@@ -168,7 +168,7 @@ def rescue(ledger: Ledger, workers: Iterable[str], *, now: datetime) -> list[str
     names = list(workers)
     if not names:
         return []
-    theirs = and_(attachment.c.state == State.FETCHING.value, attachment.c.worker.in_(names))
+    theirs = and_(is_in(State.FETCHING), attachment.c.worker.in_(names))
     with ledger.begin() as connection:
         return _release(connection, theirs, now=now, outcome="lost", reason="its worker died")
 
@@ -177,7 +177,7 @@ def _mine(claim_: Claim) -> ColumnElement[bool]:
     return and_(
         attachment.c.id == claim_.attachment_id,
         attachment.c.lease == claim_.lease,
-        attachment.c.state == State.FETCHING.value,
+        is_in(State.FETCHING),
     )
 
 
@@ -218,9 +218,7 @@ def _release(
 
 def next_due(ledger: Ledger) -> datetime | None:
     """When the next pending attachment is due; None when none is pending."""
-    query = select(func.min(attachment.c.due_at, type_=attachment.c.due_at.type)).where(
-        attachment.c.state == State.PENDING.value
-    )
+    query = select(func.min(attachment.c.due_at, type_=attachment.c.due_at.type)).where(is_in(State.PENDING))
     with ledger.read() as connection:
         due_at: datetime | None = connection.execute(query).scalar_one()
     return due_at

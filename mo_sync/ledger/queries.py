@@ -10,7 +10,7 @@ from sqlalchemy import Connection, func, or_, select
 
 from mo_sync.ledger.ledger import Ledger
 from mo_sync.ledger.rows import Announcement, ApplicationRow, AttachmentRow, AttemptRow, MessageRow, attachments, rows
-from mo_sync.ledger.schema import application, attachment, attempt, event, message
+from mo_sync.ledger.schema import application, attachment, attempt, event, is_in, message
 from mo_sync.ledger.stories import Story, find_story
 from mo_sync.lifecycle import State
 
@@ -73,14 +73,14 @@ def counts(ledger: Ledger) -> dict[State, int]:
 
 def status(ledger: Ledger, *, now: datetime) -> Status:
     """The ledger at a glance, all of it from one moment."""
-    pending = attachment.c.state == State.PENDING.value
+    pending = is_in(State.PENDING)
     with ledger.read() as connection:
         found = connection.execute(
             select(event.c.state, func.count(), func.sum(event.c.deliveries)).group_by(event.c.state)
         )
         events = [(str(state), int(count), int(deliveries)) for state, count, deliveries in found]
         stored_bytes = connection.execute(
-            select(func.coalesce(func.sum(attachment.c.size), 0)).where(attachment.c.state == State.STORED.value)
+            select(func.coalesce(func.sum(attachment.c.size), 0)).where(is_in(State.STORED))
         ).scalar_one()
         oldest = func.min(attachment.c.created_at, type_=attachment.c.created_at.type)
         due = func.min(attachment.c.due_at, type_=attachment.c.due_at.type)

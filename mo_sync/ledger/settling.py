@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Insert, Select, Update, bindparam, func, or_,
 
 from mo_sync.ledger.dialect import insert
 from mo_sync.ledger.ledger import Ledger
-from mo_sync.ledger.schema import application, attachment, attempt
+from mo_sync.ledger.schema import application, attachment, attempt, is_in
 from mo_sync.lifecycle import Failed, Interrupted, Refused, Settlement, State, Stored
 
 __all__ = ["NO_LEASE", "settle", "write_attempts"]
@@ -55,7 +55,7 @@ def _locking() -> Select[Any]:
     leased = select(attachment.c.lease).where(
         attachment.c.id.in_(bindparam("b_ids", expanding=True)),
         attachment.c.lease.in_(bindparam("b_leases", expanding=True)),
-        attachment.c.state == State.FETCHING.value,
+        is_in(State.FETCHING),
     )
     return leased.order_by(attachment.c.id).with_for_update()
 
@@ -76,7 +76,7 @@ def _writing(names: tuple[str, ...]) -> Update:
     mine = (
         attachment.c.id == bindparam("b_id"),
         attachment.c.lease == bindparam("b_lease"),
-        attachment.c.state == State.FETCHING.value,
+        is_in(State.FETCHING),
     )
     return update(attachment).where(*mine).values(values | NO_LEASE)
 
