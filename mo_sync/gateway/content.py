@@ -50,7 +50,7 @@ class Content:
     """An open answer with an attachment in it. A context manager; use it on the thread that opened it.
 
     ``content_length`` is what the server announced (None: unknown, or the body is encoded), ``content_type`` its type
-    as sent, ``disposition`` the raw Content-Disposition and ``filename`` the file name in it. ``delimited`` is False
+    as sent, ``disposition`` the raw Content-Disposition. ``delimited`` is False
     when nothing but the end of the connection ends the body: then a cut cannot be told from the end, and the size
     that the metadata gives is the only proof.
     """
@@ -74,7 +74,6 @@ class Content:
         self.content_length = None if encoded else raw.length_remaining
         self.content_type = headers.get("Content-Type")
         self.disposition = headers.get("Content-Disposition")
-        self.filename = replies.filename(self.disposition)
         self.delimited = raw.chunked or raw.length_remaining is not None
 
     def __enter__(self) -> Self:

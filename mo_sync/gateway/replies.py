@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.message import Message
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, Literal
 
@@ -22,7 +21,6 @@ __all__ = [
     "LONGEST_WAIT_S",
     "Metadata",
     "Problem",
-    "filename",
     "is_error",
     "is_object",
     "is_page",
@@ -81,7 +79,7 @@ def metadata(body: bytes) -> Metadata | None:
     identity = _text(found.get("id"))
     if identity is None:
         return None
-    name, kind, file, state = (_text(found.get(key)) for key in ("name", "type", "filename", "state"))
+    name, kind, file, state = (_text(found.get(key)) for key in ("name", "type", "state"))
     return Metadata(identity, name, kind, _count(found.get("size")), file, state)
 
 
@@ -195,23 +193,6 @@ def retry_after(value: str | None, now: datetime) -> float | None:
         return min(max((then - now).total_seconds(), 0.0), LONGEST_WAIT_S)
     except (ValueError, TypeError, OverflowError, IndexError):
         return None
-
-
-def filename(disposition: str | None) -> str | None:
-    """The file name of a ``Content-Disposition``: the last part of a path, printable, at most 255 characters.
-
-    It is a remark for people, never a path to write to.
-    """
-    header = Message()
-    try:
-        # Header bytes arrive as Latin-1; what was meant is nearly always UTF-8.
-        header["content-disposition"] = (disposition or "").encode("latin-1").decode("utf-8")
-        name = header.get_filename() or ""
-    except (ValueError, LookupError, TypeError):
-        return None
-    last = re.split(r"[/\\]", name)[-1]
-    clean = "".join(char for char in last if char.isprintable()).strip()[:_LONGEST_NAME]
-    return clean if clean not in ("", ".", "..") else None
 
 
 def _json(body: bytes) -> Any:

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from mo_sync.gateway.replies import (
     Metadata,
     Problem,
-    filename,
     is_error,
     is_object,
     is_page,
@@ -206,32 +205,3 @@ def test_an_error_in_json_is_told_from_somebodys_json() -> None:
 def test_a_media_type_is_what_stands_before_the_semicolon() -> None:
     assert media_type(" Image/JPEG ; name=x") == "image/jpeg"
     assert media_type(None) == ""
-
-
-@pytest.mark.parametrize(
-    ("disposition", "expected"),
-    [
-        ('attachment; filename="photo.jpg"', "photo.jpg"),
-        ("attachment; filename=photo.jpg", "photo.jpg"),
-        ("attachment; filename*=UTF-8''f%C3%BCr%20dich.png", "für dich.png"),
-        ('attachment; filename="f\xc3\xbcr.png"', "für.png"),
-        ('attachment; filename="../../etc/passwd"', "passwd"),
-        ('attachment; filename="C:\\\\x\\\\y.txt"', "y.txt"),
-        ('attachment; filename="a\x00b\x1b.jpg"', "ab.jpg"),
-        ('attachment; filename=".."', None),
-        ("attachment", None),
-        ("attachment; filename*=nonsense''x", "x"),
-        ("\u20ac", None),
-        ("", None),
-        (None, None),
-    ],
-)
-def test_a_file_name_is_a_remark_and_never_a_path(disposition: str | None, expected: str | None) -> None:
-    assert filename(disposition) == expected
-
-
-@given(st.text(max_size=80))
-def test_any_disposition_is_read(tail: str) -> None:
-    name = filename("attachment; filename" + tail)
-
-    assert name is None or ("/" not in name and "\\" not in name and name.isprintable() and len(name) <= 255)
