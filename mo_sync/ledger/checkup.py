@@ -31,10 +31,11 @@ def check_up(ledger: Ledger) -> list[Finding]:
     The look through a SQLite file reads all of it: about a second for each gigabyte.
     """
     with ledger.begin() as connection:  # takes the lock that every write takes, and writes nothing
-        found = revision(connection)
-    findings = [Finding("ok", "schema", f"revision {found}"), Finding("ok", "writing", "it takes the write lock")]
+        findings = [Finding("ok", "schema", f"revision {revision(connection)}")]
+        if ledger.dialect == "postgresql":
+            return [*findings, _server(connection)]
     with ledger.read() as connection:
-        return findings + (_sqlite(connection) if ledger.dialect == "sqlite" else _postgresql(connection))
+        return [*findings, Finding("ok", "writing", "it takes the write lock"), *_sqlite(connection)]
 
 
 def _sqlite(connection: Connection) -> list[Finding]:
@@ -67,8 +68,9 @@ def _modes(connection: Connection) -> list[Finding]:
     ]
 
 
-def _postgresql(connection: Connection) -> list[Finding]:
+def _server(connection: Connection) -> Finding:
+    """Asked in a transaction that writes: one that reads is read-only on every server."""
     version = connection.exec_driver_sql("show server_version").scalar_one()
     if connection.exec_driver_sql("show transaction_read_only").scalar_one() == "on":
-        return [Finding("failed", "server", f"PostgreSQL {version} takes no writes", "see whether it is a standby")]
-    return [Finding("ok", "server", f"PostgreSQL {version}")]
+        return Finding("failed", "server", f"PostgreSQL {version} takes no writes", "see whether it is a standby")
+    return Finding("ok", "server", f"PostgreSQL {version} takes writes")

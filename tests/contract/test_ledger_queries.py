@@ -1,0 +1,314 @@
+"""What people ask of the ledger, and what they may do to attachments, is the same on both databases."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+import pytest
+
+from mo_sync.errors import UsageError
+from mo_sync.events import parse
+from mo_sync.ledger import Ledger, queries
+from mo_sync.ledger.claims import claim, settle
+from mo_sync.ledger.interventions import RETRIABLE, retry, would_retry
+from mo_sync.ledger.queries import ApplicationRow, Filters, find_story
+from mo_sync.lifecycle import Interrupted, Refused, State
+from mo_sync.verdicts import Verdict
+from tests.ledgers import announced, column, failed, later, one, raw, recorded, rows, settlement, stored
+
+HOUR = 3600.0
+
+
+@pytest.fixture
+def sample(ledger: Ledger) -> Ledger:
+    """Two days: a message with a stored and a refused file, one that failed for good, one held, one bare, one bad."""
+    recorded(ledger, announced("E1", "M1", ["A1", "A2"]))
+    recorded(ledger, announced("E2", "M2", ["B1"], application_id="2", from_address="+4915100000"))
+    recorded(ledger, announced("E3", "M3", ["C1"], application_id="3", to_address="555"), now=later(30 * HOUR))
+    recorded(ledger, announced("E4", "M4", [], has_attachment="true"), now=later(30 * HOUR))
+    recorded(ledger, announced("E1", "M1", ["A1", "A2"]), now=later(60))
+    nonsense = raw(b"nonsense", at=later(30 * HOUR))
+    recorded(ledger, (nonsense, parse(nonsense)), now=later(30 * HOUR))
+    outcomes = {
+        "A1": stored,
+        "A2": lambda _: Refused("type-denied", "text/html is not allowed"),
+        "B1": lambda _: failed(Verdict.PERMANENT, status=410, code="4100"),
+    }
+    leases = claim(ledger, worker="w1", count=3, now=later(1), lease_s=60)
+    batch = [settlement(lease, outcomes[lease.attachment_id](lease), now=later(10)) for lease in leases]
+    assert settle(ledger, batch, worker="w1") == [True] * 3
+    [lease] = claim(ledger, worker="w1", count=3, now=later(30 * HOUR), lease_s=60)
+    settle(ledger, [settlement(lease, failed(Verdict.HOLD, status=401), now=later(30 * HOUR + 5))], worker="w1")
+    return ledger
+
+
+def listed(ledger: Ledger, limit: int | None = None, **filters: Any) -> list[str]:
+    return [row.id for row in queries.list_attachments(ledger, Filters(**filters), limit=limit)]
+
+
+def test_counts_name_every_state(sample: Ledger) -> None:
+    expected = dict.fromkeys(State, 0)
+    expected |= {State.STORED: 1, State.REFUSED: 1, State.FAILED: 1, State.PENDING: 1}
+
+    assert queries.counts(sample) == expected
+
+
+def test_the_status_tells_all_at_a_glance(sample: Ledger) -> None:
+    found = queries.status(sample, now=later(30 * HOUR + 10))
+
+    assert found.attachments["stored"] == 1
+    assert found.events == {"accepted": 4, "rejected": 1}
+    assert (found.messages, found.deliveries, found.stored_bytes) == (4, 6, 20_480)
+    assert found.oldest_pending == later(30 * HOUR)
+    assert found.next_due is not None
+    assert found.next_due > later(30 * HOUR)
+    assert (found.stored_last_hour, found.stored_last_day) == (0, 0)
+    assert (found.failures_last_hour, found.failures_last_day) == (1, 1)
+    assert [(row.id, row.state) for row in found.applications] == [("3", "held")]
+    assert isinstance(found.applications[0], ApplicationRow)
+    early = queries.status(sample, now=later(HOUR))
+    assert (early.stored_last_hour, early.failures_last_hour) == (1, 3)
+
+
+def test_the_status_of_an_empty_ledger_is_nothing_and_no_error(ledger: Ledger) -> None:
+    found = queries.status(ledger, now=later(0))
+
+    assert set(found.attachments.values()) == {0}
+    assert (found.events, found.messages, found.deliveries, found.stored_bytes) == ({}, 0, 0, 0)
+    assert (found.oldest_pending, found.next_due, found.applications) == (None, None, ())
+
+
+LISTS: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "everything, the newest first": ({}, ["C1", "A1", "A2", "B1"]),
+    "by state": ({"states": [State.STORED, State.FAILED]}, ["A1", "B1"]),
+    "problems": ({"states": queries.PROBLEMS}, ["A2", "B1"]),
+    "by application": ({"application_id": "2"}, ["B1"]),
+    "since": ({"since": later(1)}, ["C1"]),
+    "until": ({"until": later(1)}, ["A1", "A2", "B1"]),
+    "since is within, until is not": ({"since": later(0), "until": later(30 * HOUR)}, ["A1", "A2", "B1"]),
+    "by sender without its plus": ({"from_address": "4915100000"}, ["B1"]),
+    "by sender with its plus": ({"from_address": "+4915100000"}, ["B1"]),
+    "by receiver": ({"to_address": "555"}, ["C1"]),
+    "by words of the error": ({"error": "html is not"}, ["A2"]),
+    "by code": ({"error": "4100"}, ["B1"]),
+    "a wildcard is a character": ({"error": "%"}, []),
+    "all combined": (
+        {"states": [State.FAILED], "application_id": "2", "until": later(1), "error": "gateway"},
+        ["B1"],
+    ),
+    "combined without a match": ({"states": [State.STORED], "application_id": "2"}, []),
+}
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_lists_are_narrowed_by_every_filter_given(sample: Ledger, name: str) -> None:
+    filters, expected = LISTS[name]
+
+    assert listed(sample, **filters) == expected
+
+
+def test_a_list_holds_no_more_than_asked_for(sample: Ledger) -> None:
+    assert listed(sample, 2) == ["C1", "A1"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "kind", "found"),
+    [
+        ("A1", "attachment", "A1"),
+        ("M1", "message", "M1"),
+        ("E2", "event", "E2"),
+        ("C", "attachment", "C1"),
+        ("raw:", "event", "raw:"),
+    ],
+)
+def test_a_story_is_found_by_a_whole_id_or_by_its_only_beginning(
+    sample: Ledger, wanted: str, kind: str, found: str
+) -> None:
+    story = find_story(sample, wanted)
+
+    assert (story.kind, story.id[: len(found)]) == (kind, found)
+
+
+def test_a_story_tells_everything_around_what_was_asked_for(sample: Ledger) -> None:
+    of_file, of_message, of_event = (find_story(sample, wanted) for wanted in ("A1", "M1", "E1"))
+
+    assert [row.id for row in of_file.attachments] == ["A1"]
+    assert [row.id for row in of_message.attachments] == ["A1", "A2"]
+    assert of_event.attachments == of_message.attachments
+    assert [(event.event_key, event.deliveries) for event in of_file.events] == [("E1", 2)]
+    assert [(row.attachment_id, row.number, row.outcome) for row in of_message.attempts] == [
+        ("A1", 1, "stored"),
+        ("A2", 1, "refused"),
+    ]
+    assert of_file.message is not None
+    assert of_file.message.from_address == "+14086080000"
+
+
+def test_an_event_without_a_message_has_a_story_of_its_own(sample: Ledger) -> None:
+    story = find_story(sample, "raw:")
+
+    assert (story.message, story.attachments, story.attempts) == (None, (), ())
+    assert [event.state for event in story.events] == ["rejected"]
+
+
+@pytest.mark.parametrize("wanted", ["A", "", "M"])
+def test_a_beginning_of_several_ids_names_candidates(sample: Ledger, wanted: str) -> None:
+    with pytest.raises(UsageError, match=r"id-ambiguous|id-unknown") as caught:
+        find_story(sample, wanted)
+
+    if wanted:
+        assert caught.value.code == "id-ambiguous"
+        assert f"{wanted}1" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("wanted", ["nothing", "a1", "%", "A_", "A1 ", "\udcff", "A\0"])
+def test_what_no_id_begins_with_is_unknown(sample: Ledger, wanted: str) -> None:
+    """Also what holds wildcards, other letters, or bytes that no database takes."""
+    with pytest.raises(UsageError, match="id-unknown"):
+        find_story(sample, wanted)
+
+
+def test_upper_and_lower_case_are_different_ids(ledger: Ledger) -> None:
+    """Syniverse's ids are of 22 letters and digits, and both cases occur."""
+    recorded(ledger, *(announced(f"E{n}", f"M{n}", [f"ABC{n}"]) for n in range(8)))
+    recorded(ledger, announced("E9", "M9", ["abcdef"]))
+
+    assert find_story(ledger, "abc").id == "abcdef"
+
+
+def in_each_state(ledger: Ledger) -> None:
+    recorded(ledger, *(announced(f"E{state}", f"M{state}", [f"A{state}"], application_id="1") for state in State))
+    with ledger.begin() as connection:
+        for state in State:
+            lease = "'x'" if state is State.FETCHING else "null"
+            connection.exec_driver_sql(
+                f"update attachment set state = '{state}', lease = {lease}, attempts = 5, absences = 2 "
+                f"where id = 'A{state}'"
+            )
+
+
+def test_retry_takes_out_of_the_states_that_a_person_may_end_and_of_no_other(ledger: Ledger) -> None:
+    in_each_state(ledger)
+
+    assert would_retry(ledger) == len(RETRIABLE)
+    assert retry(ledger, now=later(100), give_up_after_s=500.0) == len(RETRIABLE)
+
+    touched = rows(ledger, "select id, attempts, absences, state from attachment where attempts = 0 order by id")
+    assert [row["id"] for row in touched] == sorted(f"A{state}" for state in RETRIABLE)
+    assert {(row["absences"], row["state"]) for row in touched} == {(0, "pending")}
+    assert column(ledger, "select state from attachment where id = 'Astored'") == ["stored"]
+    again = queries.list_attachments(ledger, Filters(states=[State.PENDING]), limit=None)
+    assert {(row.due_at, row.deadline_at) for row in again} == {(later(100), later(600))}
+
+
+CHOICES: dict[str, tuple[dict[str, Any], int]] = {
+    "an attachment": ({"ids": ["Afailed"]}, 1),
+    "one that is stored": ({"ids": ["Astored"]}, 0),
+    "a message": ({"message_ids": ["Mmissing"]}, 1),
+    "both": ({"ids": ["Afailed"], "message_ids": ["Mmissing"]}, 2),
+    "states": ({"states": [State.FAILED, State.MISSING, State.STORED]}, 2),
+    "ids and states": ({"ids": ["Afailed", "Amissing"], "states": [State.MISSING]}, 1),
+    "an application": ({"application_id": "1"}, 5),
+    "another application": ({"application_id": "2"}, 0),
+    "an id that is none": ({"ids": ["nothing"]}, 0),
+}
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_what_would_be_retried_is_what_is_retried(ledger: Ledger, name: str) -> None:
+    in_each_state(ledger)
+    chosen, count = CHOICES[name]
+
+    assert would_retry(ledger, **chosen) == count
+    assert retry(ledger, now=later(100), give_up_after_s=500.0, **chosen) == count
+    assert len(column(ledger, "select id from attachment where attempts = 0")) == count
+
+
+def test_a_retried_attachment_keeps_its_history(sample: Ledger) -> None:
+    retry(sample, now=later(100), give_up_after_s=500.0, ids=["B1"])
+    [lease] = [
+        lease for lease in claim(sample, worker="w", count=9, now=later(100), lease_s=9) if lease.attachment_id == "B1"
+    ]
+    settle(sample, [settlement(lease, Interrupted(), now=later(101))], worker="w")
+
+    assert column(sample, "select number from attempt where attachment_id = 'B1' order by id") == [1, 2]
+
+
+def test_the_problem_view_says_what_why_and_which_command_helps(sample: Ledger) -> None:
+    found = {row["id"]: row for row in rows(sample, "select kind, id, application_id, reason, command from v_problem")}
+
+    rejected = next(key for key in found if key.startswith("raw:"))
+    assert found.keys() == {"A2", "B1", "3", "M4", rejected}
+    assert found["A2"] == {
+        "kind": "refused",
+        "id": "A2",
+        "application_id": "17226",
+        "reason": "text/html is not allowed",
+        "command": "mo-sync ledger retry A2",
+    }
+    assert found["B1"]["kind"] == "failed"
+    assert (found["3"]["kind"], found["3"]["command"]) == ("application held", "mo-sync doctor")
+    assert (found["M4"]["kind"], found["M4"]["command"]) == ("message without ids", "mo-sync ledger show M4")
+    assert (found[rejected]["kind"], found[rejected]["command"]) == (
+        "rejected event",
+        f"mo-sync ledger show {rejected}",
+    )
+    assert all(row["reason"] for row in found.values())
+
+
+@pytest.mark.parametrize("odd", ["x&reboot", "$(reboot)", "it's", "`reboot`", "-rf", "a|b", 'a"b', "a*", "ü"])
+def test_an_id_from_outside_is_one_word_of_the_command_that_helps(ledger: Ledger, odd: str) -> None:
+    """A person copies that command into a shell."""
+    recorded(ledger, announced("E1", "M1", [odd]))
+    with ledger.begin() as connection:
+        connection.exec_driver_sql("update attachment set state = 'failed', error = 'x'")
+
+    command = one(ledger, "select command from v_problem")["command"]
+
+    words = shlex.split(command)
+    assert [word for word in words if word != "--"] == ["mo-sync", "ledger", "retry", odd]
+    assert ("--" in words) == odd.startswith("-")
+
+
+def test_a_quarantined_file_is_to_be_looked_at_not_retried(ledger: Ledger) -> None:
+    recorded(ledger, announced("E1"))
+    [lease] = claim(ledger, worker="w", count=1, now=later(0), lease_s=9)
+    outcome = stored(lease, quarantined=True, reason="its scan says INFECTED")
+    settle(ledger, [settlement(lease, outcome, now=later(1))], worker="w")
+
+    found = one(ledger, "select kind, reason, command from v_problem")
+    assert found == {"kind": "quarantined", "reason": "its scan says INFECTED", "command": "mo-sync ledger show A1"}
+
+
+def test_the_inbox_view_counts_a_messages_attachments_by_state(sample: Ledger) -> None:
+    found = rows(sample, "select * from v_inbox order by id")
+
+    assert [(row["id"], row["attachments"]) for row in found] == [("M1", 2), ("M2", 1), ("M3", 1), ("M4", 0)]
+    assert [row["stored"] for row in found] == [1, 0, 0, 0]
+    assert [row["refused"] for row in found] == [1, 0, 0, 0]
+    assert {state.value for state in State} <= set(found[0])
+    assert all(sum(row[state.value] for state in State) == row["attachments"] for row in found)
+
+
+def test_the_daily_view_counts_by_utc_day(sample: Ledger) -> None:
+    assert rows(sample, "select * from v_daily order by day") == [
+        {
+            "day": "2026-11-20",
+            "messages": 2,
+            "attachments": 3,
+            "stored": 1,
+            "waiting": 0,
+            "problems": 2,
+            "bytes": 20_480,
+        },
+        {"day": "2026-11-21", "messages": 2, "attachments": 1, "stored": 0, "waiting": 1, "problems": 0, "bytes": 0},
+    ]
+
+
+def test_the_attachment_view_has_everything_in_a_row(sample: Ledger) -> None:
+    found = one(sample, "select * from v_attachment where id = 'A1'")
+
+    assert (found["message_id"], found["state"], found["size"]) == ("M1", "stored", 20_480)
+    assert (found["from_address"], found["body"], found["av_status"]) == ("+14086080000", "hello", "OK")
+    assert one(sample, "select count(*) n from v_attachment") == {"n": 4}
