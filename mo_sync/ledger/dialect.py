@@ -99,7 +99,7 @@ def shell_word(dialect: str, column: str) -> str:
 def reading(dialect: str) -> dict[str, Any]:
     """Execution options under which all that a transaction reads is from one moment. In SQLite that is so anyway."""
     if dialect == "postgresql":
-        return {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        return {"isolation_level": "REPEATABLE READ"}
     return {}
 
 

@@ -85,3 +85,5 @@ def test_a_server_that_takes_no_writes_is_found(house: House) -> None:
 
     with house.open(migrate=False) as ledger:
         assert found(ledger)["server"][0] == "failed"
+        with pytest.raises(LedgerOutOfReach, match="ledger-read-only"):
+            recorded(ledger, *items(1))
