@@ -89,6 +89,8 @@ def list_(
     with _opened(context) as ledger:
         rows = queries.list_attachments(ledger, filters, limit=None if everything else limit + 1)
     shown = rows if everything else rows[:limit]
+    if len(rows) > len(shown):
+        output.warn(f"there are more than {limit}; --limit or --all shows them")
     if output.as_json:
         output.json([_document(row, reveal=reveal) for row in shown])
         return ExitCode.SETTLED
@@ -96,8 +98,6 @@ def list_(
         ("attachment", "message", "from", "state", "size", "announced", "location or reason"),
         [_cells(row, utc=utc, reveal=reveal) for row in shown],
     )
-    if len(rows) > len(shown):
-        output.warn(f"there are more than {limit}; --limit or --all shows them")
     return ExitCode.SETTLED
 
 

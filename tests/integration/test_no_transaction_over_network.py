@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.response import HTTPResponse
 
 from mo_sync.clock import SystemClock
 from mo_sync.ledger import in_transaction
@@ -28,7 +29,7 @@ class Watch:
         self.pieces = 0
         self.breaches: list[str] = []
         self._lock = threading.Lock()
-        send, iter_content = HTTPAdapter.send, requests.Response.iter_content
+        send, read = HTTPAdapter.send, HTTPResponse.read
 
         def watched_send(adapter: HTTPAdapter, request: requests.PreparedRequest, *rest: Any, **more: Any) -> Any:
             self.note(f"before {request.method} {request.path_url}", request=True)
@@ -37,13 +38,12 @@ class Watch:
             finally:
                 self.note(f"after {request.method} {request.path_url}")
 
-        def watched_content(response: requests.Response, *rest: Any, **more: Any) -> Iterator[bytes]:
-            for piece in iter_content(response, *rest, **more):
-                self.note(f"in the body of {response.url}", piece=True)
-                yield piece
+        def watched_read(response: HTTPResponse, *rest: Any, **more: Any) -> bytes:
+            self.note("in a body", piece=True)
+            return read(response, *rest, **more)
 
         monkeypatch.setattr(HTTPAdapter, "send", watched_send)
-        monkeypatch.setattr(requests.Response, "iter_content", watched_content)
+        monkeypatch.setattr(HTTPResponse, "read", watched_read)
 
     def note(self, where: str, *, request: bool = False, piece: bool = False) -> None:
         with self._lock:
@@ -83,6 +83,7 @@ def test_a_whole_pass_speaks_to_the_gateway_without_any_transaction(
 
     assert watch.breaches == []
     assert watch.requests >= 2 * len(scenario.attachments) > 0
+    assert watch.pieces >= len(scenario.attachments)
     assert summary.settled["stored"] > 0
     assert not in_transaction()
 

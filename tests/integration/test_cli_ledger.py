@@ -1,0 +1,246 @@
+"""``mo-sync ledger`` as a person and as a program use it: real processes on a ledger that was made beforehand."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mo_sync.ledger import Ledger
+from mo_sync.ledger.claims import claim, settle
+from mo_sync.ledger.record import record
+from mo_sync.lifecycle import Refused
+from mo_sync.settings import Ledger as LedgerSettings
+from mo_sync.verdicts import Verdict
+from tests.ledgers import announced, failed, settlement, stored
+from tests.site import Site
+
+SENDER, RECEIVER = "+14086080000", "18322222222"
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ledger with a stored, a refused, a failed and a waiting attachment, and an application that is held.
+
+    Made now: the commands look at the clock.
+    """
+    path = tmp_path_factory.mktemp("template") / "ledger.db"
+    now = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=10)
+    with Ledger.open(LedgerSettings(url=f"sqlite:///{path}")) as ledger:
+        events = [
+            announced("E1", "M1", ["Alpha1", "Alpha2"]),
+            announced("E2", "M2", ["Beta1"], application_id="2"),
+            announced("E3", "M3", ["Gamma1"], application_id="3"),
+        ]
+        record(ledger, events, now=now, give_up_after_s=3600.0)
+        leases = {lease.attachment_id: lease for lease in claim(ledger, worker="w", count=9, now=now, lease_s=60.0)}
+        outcomes = {
+            "Alpha1": stored(leases["Alpha1"]),
+            "Alpha2": Refused("type-denied", "text/html is not allowed"),
+            "Beta1": failed(Verdict.PERMANENT, status=410, code="4100"),
+            "Gamma1": failed(Verdict.HOLD, status=401, code="4010"),
+        }
+        batch = [settlement(leases[name], outcome, now=now) for name, outcome in outcomes.items()]
+        assert settle(ledger, batch, worker="w") == [True] * 4
+    return path
+
+
+@pytest.fixture
+def site(tmp_path: Path, template: Path) -> Site:
+    site = Site(tmp_path / "site", "http://127.0.0.1:9")
+    shutil.copy(template, site.root / "ledger.db")
+    return site
+
+
+@pytest.fixture
+def asked(site: Site) -> Callable[..., Any]:
+    """Run ``mo-sync ledger …`` and return what it printed, as a document with ``--json``."""
+
+    def ask(*arguments: str) -> Any:
+        done = site.run("ledger", *arguments)
+        assert done.returncode == 0, done.stderr
+        assert "\x1b" not in done.stdout + done.stderr
+        return json.loads(done.stdout) if "--json" in arguments else done.stdout
+
+    return ask
+
+
+def test_the_status_is_told_to_people_and_to_programs(asked: Callable[..., Any]) -> None:
+    words, document = asked("status", "--utc"), asked("status", "--json")
+
+    for expected in ("stored", "20.5 kB", "1 stored", "application 3 is held until", "the gateway answered an error"):
+        assert expected in words
+    assert (document["attachments"]["stored"], document["attachments"]["failed"]) == (1, 1)
+    assert (document["messages"], document["deliveries"], document["stored_bytes"]) == (3, 3, 20_480)
+    assert [row["id"] for row in document["applications"]] == ["3"]
+
+
+def test_times_are_in_utc_when_asked_for(site: Site) -> None:
+    in_utc = site.run("ledger", "show", "Alpha1", "--utc", environ={"TZ": "Asia/Tokyo"}).stdout
+    local = site.run("ledger", "show", "Alpha1", environ={"TZ": "Asia/Tokyo"}).stdout
+
+    assert "2026-11-19 16:16:17Z" in in_utc
+    assert "2026-11-20 01:16:17+0900" in local
+
+
+def test_the_list_shows_where_files_are_or_why_they_are_not(asked: Callable[..., Any]) -> None:
+    lines = {line.split()[0]: line for line in asked("list", "--utc").splitlines()}
+
+    assert lines.keys() == {"attachment", "Alpha1", "Alpha2", "Beta1", "Gamma1"}
+    assert "2026/11/19/M1/0-Alpha1.jpg" in lines["Alpha1"]
+    assert "text/html is not allowed" in lines["Alpha2"]
+    assert "failed" in lines["Beta1"]
+
+
+FILTERS: dict[str, tuple[list[str], list[str]]] = {
+    "one state": (["--state", "failed"], ["Beta1"]),
+    "states by commas": (["--state", "failed,stored"], ["Alpha1", "Beta1"]),
+    "states repeated": (["--state", "failed", "--state", "stored"], ["Alpha1", "Beta1"]),
+    "problems": (["--problems"], ["Alpha2", "Beta1"]),
+    "application": (["--application", "2"], ["Beta1"]),
+    "since a span": (["--since", "1h"], ["Alpha1", "Alpha2", "Beta1", "Gamma1"]),
+    "until a span": (["--until", "1h"], []),
+    "since a day": (["--since", "2199-01-01"], []),
+    "from": (["--from", "14086080000", "--application", "3"], ["Gamma1"]),
+    "to": (["--to", "+18322222222", "--state", "refused"], ["Alpha2"]),
+    "error": (["--error", "html"], ["Alpha2"]),
+    "error code": (["--error", "4100"], ["Beta1"]),
+    "combined": (["--problems", "--application", "17226", "--error", "html"], ["Alpha2"]),
+}
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_the_list_is_narrowed_by_every_option(asked: Callable[..., Any], name: str) -> None:
+    options, expected = FILTERS[name]
+
+    assert [row["id"] for row in asked("list", "--json", *options)] == expected
+
+
+def test_a_list_that_is_cut_says_so_beside_it(site: Site) -> None:
+    cut = site.run("ledger", "list", "--limit", "2")
+    document = site.run("ledger", "list", "--limit", "2", "--json")
+    whole = site.run("ledger", "list", "--limit", "2", "--all")
+    fitting = site.run("ledger", "list", "--limit", "4")
+
+    assert [len(done.stdout.splitlines()) - 1 for done in (cut, whole, fitting)] == [2, 4, 4]
+    assert len(json.loads(document.stdout)) == 2
+    assert "there are more than 2" in cut.stderr
+    assert "there are more than 2" in document.stderr
+    assert whole.stderr + fitting.stderr == ""
+
+
+@pytest.mark.parametrize("command", [["list"], ["list", "--json"], ["show", "M1"], ["show", "M1", "--json"]])
+def test_numbers_are_masked_unless_they_are_asked_for(asked: Callable[..., Any], command: list[str]) -> None:
+    """P16."""
+    hidden, shown = asked(*command), asked(*command, "--reveal")
+
+    assert SENDER[1:8] not in json.dumps(hidden, ensure_ascii=False)
+    assert RECEIVER[:8] not in json.dumps(hidden, ensure_ascii=False)
+    assert SENDER in json.dumps(shown, ensure_ascii=False)
+
+
+def test_a_story_says_what_happened_and_what_comes_next(asked: Callable[..., Any]) -> None:
+    of_stored, of_refused, of_message = (asked("show", wanted, "--utc") for wanted in ("Alpha1", "Alpha2", "M1"))
+
+    assert "event E1: accepted, delivered once" in of_stored
+    assert "attempt 1: stored 20.5 kB" in of_stored
+    assert f"sha256 {'ab' * 32}" in of_stored
+    assert "text/html is not allowed" in of_refused
+    assert "to try again: mo-sync ledger retry Alpha2" in of_refused
+    assert "attachment Alpha1: stored" in of_message
+    assert "attachment Alpha2: refused" in of_message
+
+
+def test_a_story_is_a_document_for_programs_and_is_found_by_a_beginning(asked: Callable[..., Any]) -> None:
+    document = asked("show", "Be", "--json")
+
+    assert (document["kind"], document["id"]) == ("attachment", "Beta1")
+    assert document["attachments"][0]["error_status"] == 410
+    assert [row["outcome"] for row in document["attempts"]] == ["permanent"]
+    assert document["attempts"][0]["finished_at"].endswith("Z")
+
+
+WRONG: dict[str, tuple[list[str], str]] = {
+    "an id that is none": (["show", "nothing"], "id-unknown"),
+    "an id of bytes": (["show", "\udcff"], "id-unknown"),
+    "a beginning of several": (["show", "Alpha"], "id-ambiguous"),
+    "retry of none": (["retry", "nothing"], "id-unknown"),
+    "retry of everything unsaid": (["retry"], "nothing-chosen"),
+    "a state that is none": (["list", "--state", "lost"], "state-unknown"),
+    "a time that is none": (["list", "--since", "yesterday"], "time-not-understood"),
+    "a limit of nothing": (["list", "--limit", "0"], "usage-wrong"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_does_not_exist_is_an_error_of_usage(site: Site, name: str) -> None:
+    arguments, code = WRONG[name]
+
+    done = site.run("ledger", *arguments)
+    document = site.run("ledger", *arguments, "--json")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"mo-sync: {code}: ")
+    assert json.loads(document.stderr)["error"]["code"] == code
+
+
+def test_an_ambiguous_beginning_names_what_it_may_be(site: Site) -> None:
+    done = site.run("ledger", "show", "Alpha")
+
+    assert "attachment Alpha1, attachment Alpha2" in done.stderr
+
+
+def test_retry_makes_due_now_what_was_named_and_says_how_many(site: Site, asked: Callable[..., Any]) -> None:
+    assert asked("retry", "Beta1").startswith("1 due now")
+
+    assert site.query("select state, attempts from attachment where id = 'Beta1'") == [("pending", 0)]
+    assert site.query("select count(*) from attachment where state = 'refused'") == [(1,)]
+    assert site.query("select count(*) from attempt where attachment_id = 'Beta1'") == [(1,)]
+    assert asked("list", "--state", "pending", "--json")[0]["due_at"] <= datetime.now(UTC).isoformat()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "count"),
+    [
+        (["M1"], 1),
+        (["Alpha1"], 0),
+        (["Alpha2", "Beta1"], 2),
+        (["E2"], 1),
+        (["--state", "failed,refused,stored"], 2),
+        (["--application", "17226"], 1),
+    ],
+)
+def test_a_dry_run_says_what_a_retry_does_and_changes_nothing(
+    site: Site, asked: Callable[..., Any], arguments: list[str], count: int
+) -> None:
+    before = site.query("select * from attachment order by id")
+
+    assert asked("retry", *arguments, "--dry-run").startswith(f"{count} would be due now")
+    assert site.query("select * from attachment order by id") == before
+    assert asked("retry", *arguments, "--json") == {"retried": count, "dry_run": False}
+
+
+def test_what_came_from_outside_cannot_colour_the_terminal(site: Site, asked: Callable[..., Any]) -> None:
+    """The fixture looks for an escape character in all that is printed."""
+    with (
+        Ledger.open(LedgerSettings(url=f"sqlite:///{site.root / 'ledger.db'}")) as ledger,
+        ledger.begin() as connection,
+    ):
+        connection.exec_driver_sql("update attachment set error = char(27) || '[31mred' where id = 'Beta1'")
+
+    assert "\\x1b[31mred" in asked("list")
+    assert "\\x1b[31mred" in asked("show", "Beta1")
+
+
+def test_a_ledger_that_is_damaged_ends_in_75_and_a_sentence(site: Site) -> None:
+    (site.root / "ledger.db").write_text("dear diary " * 500)
+
+    done = site.run("ledger", "status")
+
+    assert (done.returncode, done.stdout) == (75, "")
+    assert done.stderr.startswith("mo-sync: ledger-damaged: ")
