@@ -79,7 +79,7 @@ def metadata(body: bytes) -> Metadata | None:
     identity = _text(found.get("id"))
     if identity is None:
         return None
-    name, kind, file, state = (_text(found.get(key)) for key in ("name", "type", "state"))
+    name, kind, file, state = (_text(found.get(key)) for key in ("name", "type", "filename", "state"))
     return Metadata(identity, name, kind, _count(found.get("size")), file, state)
 
 
