@@ -36,7 +36,6 @@ LONGEST_WAIT_S: Final = 86_400.0
 """A ``Retry-After`` of more than a day (in seconds) is read as a day."""
 _LONGEST_DESCRIPTION = 200
 _LONGEST_TOKEN = 4096
-_LONGEST_NAME = 255
 
 
 @dataclass(frozen=True, slots=True)
