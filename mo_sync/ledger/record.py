@@ -17,12 +17,13 @@ import structlog
 from sqlalchemy import Connection, and_, func, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from mo_sync.errors import LedgerOutOfReach
 from mo_sync.events import Envelope, MoMessage, RawEvent, Rejected, payload_text
 from mo_sync.ledger.dialect import insert, take_turns_recording
+from mo_sync.ledger.engine import translated
 from mo_sync.ledger.ledger import Ledger
 from mo_sync.ledger.schema import attachment, event, message
 from mo_sync.lifecycle import State
+from mo_sync.readings import plain
 
 __all__ = ["Recorded", "record"]
 
@@ -124,15 +125,15 @@ def _record_one(connection: Connection, item: Item, terms: _Terms) -> Recorded:
     try:
         with connection.begin_nested():
             return _record(connection, [item], terms)[0]
-    except LedgerOutOfReach:
-        raise
     except (SQLAlchemyError, ValueError, TypeError, OverflowError) as error:
+        if isinstance(error, SQLAlchemyError) and translated(error, raw.source):
+            raise  # the ledger's trouble, not this event's: nothing is recorded, and all of it comes again
         kind = type(getattr(error, "orig", None) or error).__name__
         _log.error("event.unrecordable", source=raw.source, error=kind)
         reason = f"it could not be recorded ({kind}); please report it with its payload"
-    kept = Rejected(event_key=parsed.event_key.encode("utf-8", "replace").decode(), reason=reason, position="event")
+    kept = Rejected(event_key=plain(parsed.event_key), reason=reason, position="event")
     with connection.begin_nested():
-        return _record(connection, [(replace(raw, source="unrecordable"), kept)], terms)[0]
+        return _record(connection, [(replace(raw, source=plain(raw.source)), kept)], terms)[0]
 
 
 def _record(connection: Connection, batch: Sequence[Item], terms: _Terms) -> list[Recorded]:
