@@ -17,7 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from mo_sync.errors import EventError
-from mo_sync.readings import addressed_channel, identifiers, moment, number, plain, text
+from mo_sync.readings import addressed_channel, identifiers, moment, number, plain, shortest, text
 from mo_sync.shapes import Opened, decode
 
 __all__ = ["Envelope", "MoMessage", "RawEvent", "Rejected", "parse", "payload_text", "rejected"]
@@ -237,7 +237,11 @@ def _content_key(fields: Mapping[str, Any], kind: tuple[str | None, str | None] 
 
     For a message received the field list alone counts, since a bare one has no topic and no type.
     """
-    said = {name: value for name, value in fields.items() if value}
+    said = {
+        name: shortest(value) if isinstance(value, str) and name != "messagebody" else value
+        for name, value in fields.items()
+        if value
+    }
     told = msgspec.json.encode([kind, said] if kind else said, order="sorted")
     return hashlib.sha256(told).hexdigest()
 

@@ -46,7 +46,7 @@ def component(text: str) -> str:
     """
     if _SAFE.fullmatch(text) and ".." not in text:
         return text
-    readable = _UNSAFE_RUN.sub("_", text)[:_READABLE_PART]
+    readable = _UNSAFE_RUN.sub("_", text).lstrip("-")[:_READABLE_PART]
     return f"{readable or '_'}~{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:40]}"
 
 

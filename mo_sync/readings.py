@@ -8,11 +8,12 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-__all__ = ["addressed_channel", "identifiers", "moment", "number", "plain", "text"]
+__all__ = ["addressed_channel", "identifiers", "moment", "number", "plain", "shortest", "text"]
 
 _UNSAFE: Final = re.compile("[\x00\ud800-\udfff]")
 _SEPARATORS: Final = re.compile(r"[,;\s]+")
 _CHANNEL: Final = re.compile(r"([a-z][a-z0-9_-]{1,19}):.+", re.IGNORECASE | re.DOTALL)
+_SMALL_DECIMAL: Final = re.compile(r"-?[0-9]{1,8}\.[0-9]{1,7}(?:[eE]-?[0-9]{1,2})?")
 _EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
 _LONGEST_BITS: Final = 3300
@@ -49,6 +50,15 @@ def _decimal(value: float) -> str:
         return str(int(value))
     words = repr(value)
     return format(Decimal(words), "f") if "e" in words and _PLAIN_FROM < abs(value) < _PLAIN_TO else words
+
+
+def shortest(words: str) -> str:
+    """A small decimal number as JSON's would be told; any other text as it is. XML says 1.0 where JSON may say 1.
+
+    >>> shortest("0.0150"), shortest("1.0"), shortest("1.0.0"), shortest("1500")
+    ('0.015', '1', '1.0.0', '1500')
+    """
+    return _decimal(float(words)) if "." in words and _SMALL_DECIMAL.fullmatch(words) else words
 
 
 def _digits(value: int) -> str:

@@ -25,7 +25,7 @@ __all__ = ["Piece", "pieces"]
 _GZIP: Final = b"\x1f\x8b"
 _BLANKS: Final = b" \t\r\n\x1e"
 _NESTED_GZIP: Final = 2
-_BUFFER: Final = 256 * 1024
+_BUFFER: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,16 +119,24 @@ def _closed(opened: Opened) -> dict[str, Any]:
 
 def _xml(stream: BinaryIO, max_event: int) -> Iterator[Piece]:
     body = stream.read(max_event + 1)
-    if len(body) > max_event:
-        error = EventError("event-too-large", f"XML of more than {max_event} bytes is not read", position="byte 0")
-        yield Piece("byte 0", body[:SHOWN], error)
-        return
     try:
+        if len(body) > max_event:
+            raise EventError("event-too-large", f"XML of more than {max_event} bytes is not read", position="byte 0")
         value = read_text(body)
     except EventError as error:
         yield Piece(error.position, body[:SHOWN], error)
+        yield from _behind_no_xml(_Source(stream, body), max_event)
         return
     yield from _events_of(Span("line 1", body, value=value))
+
+
+def _behind_no_xml(stream: io.RawIOBase, max_event: int) -> Iterator[Piece]:
+    """A first line that looks like XML must not cost the events behind it; what precedes them was told already."""
+    found = _json(io.BufferedReader(stream, _BUFFER), max_event)
+    first = next(found, None)
+    if first is not None and (first.error is None or first.error.code != "not-json"):
+        yield first
+    yield from found
 
 
 class _Source(io.RawIOBase):
