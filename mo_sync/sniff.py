@@ -152,22 +152,25 @@ def essence(content_type: str | None) -> str | None:
 def error_page(head: bytes, header_type: str | None, declared_type: str | None) -> str | None:
     """Why these bytes are an error page and no attachment, or None if they may be one.
 
-    A web page or a JSON document is believed to be an attachment only when it was announced as one: gateways and
-    proxies answer with such pages, and with status 200, when something is wrong.
+    A web page or a JSON document is believed to be an attachment only when it was declared as one: gateways and
+    proxies answer with such pages, and with status 200, when something is wrong. Text may look like either, if nobody
+    announced anything else.
     """
     found, said, declared = _by_text(head), essence(header_type), essence(declared_type)
-    if declared in _PAGES or (declared is not None and declared.startswith("text/")):
+    if declared in _PAGES:
         return None
     if said in _PAGES and found in (*_PAGES, "text/plain"):
         return f"{_named(said)} came instead of an attachment"
-    if found in _PAGES and not _may_be_text(said, found):
-        return f"{_named(found)} came where {said or 'an attachment'} was announced"
+    if found in _PAGES and not _may_be_text(said, declared, found):
+        return f"{_named(found)} came where {said or declared or 'an attachment'} was announced"
     return None
 
 
-def _may_be_text(said: str | None, found: str | None) -> bool:
-    """Plain text may begin as JSON does; but a web page is a web page."""
-    return found == "application/json" and said is not None and said.startswith("text/") and said not in _PAGES
+def _may_be_text(said: str | None, declared: str | None, found: str | None) -> bool:
+    """Plain text may begin as JSON does; to begin as a web page it must have been declared."""
+    announced = {said, declared} - {None, "application/octet-stream"}
+    as_text = bool(announced) and all(kind is not None and kind.startswith("text/") for kind in announced)
+    return as_text and (found == "application/json" or declared is not None)
 
 
 def _named(content_type: str | None) -> str:
