@@ -7,7 +7,8 @@ import re
 import urllib.parse
 from datetime import UTC, datetime
 from email.message import Message
-from typing import Final
+from email.utils import collapse_rfc2231_value
+from typing import Any, Final
 
 __all__ = ["component", "key", "original_name", "quarantine_key"]
 
@@ -58,10 +59,8 @@ def original_name(content_disposition: str | None) -> str | None:
     """
     if not content_disposition or "filename" not in content_disposition.lower():
         return None
-    header = Message()
-    header["Content-Disposition"] = _INVISIBLE.sub(" ", content_disposition)[:2000]
     try:
-        found = header.get_filename()
+        found = _file_name(_INVISIBLE.sub(" ", content_disposition)[:2000])
     except (ValueError, LookupError, TypeError):
         return None
     if not found:
@@ -70,3 +69,13 @@ def original_name(content_disposition: str | None) -> str | None:
     last = re.split(r"[/\\]", name)[-1]
     shown = _INVISIBLE.sub("", last).strip(" .")
     return shown[:_LONGEST_NAME] or None
+
+
+def _file_name(content_disposition: str) -> str | None:
+    """The header's ``filename*`` if it has one, else its ``filename`` (RFC 6266, section 4.3)."""
+    header = Message()
+    header["Content-Disposition"] = content_disposition
+    parameters = header.get_params([], "content-disposition")
+    found: list[Any] = [value for name, value in parameters if name == "filename"]  # an extended one is a tuple
+    extended = [value for value in found if isinstance(value, tuple)]
+    return collapse_rfc2231_value((extended or found)[0]).strip() if found else None
