@@ -33,7 +33,11 @@ _BRANDS: Final[dict[bytes, str]] = {
 }
 """The brand in an ISO base media file's ``ftyp`` box (ISO/IEC 14496-12); every other one is taken for MP4."""
 
+# The library knows pictures too, but looks at some eighty kinds in turn: what nearly every message carries comes first.
 _MAGIC: Final[tuple[tuple[bytes, str], ...]] = (
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"GIF8", "image/gif"),
     (b"%PDF-", "application/pdf"),
     (b"#!AMR-WB\n", "audio/amr-wb"),
     (b"#!AMR\n", "audio/amr"),
