@@ -1,7 +1,8 @@
 """The daemon's jobs on APScheduler: each at its interval, and at once when nudged.
 
 A nudge for a job that is running is kept until its tick is over: APScheduler itself would skip it ("maximum number of
-running instances reached") and the work would wait for a whole interval.
+running instances reached") and the work would wait for a whole interval. A nudge is a one-off job of its own, since to
+move the next run of the job at its interval is a race with the scheduler, which sets that time after the tick began.
 """
 
 from __future__ import annotations
@@ -9,9 +10,7 @@ from __future__ import annotations
 import threading
 from datetime import UTC
 
-from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_EXECUTED, JobExecutionEvent
 from apscheduler.executors.pool import ThreadPoolExecutor
-from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from mo_sync.clock import Clock
@@ -21,23 +20,26 @@ __all__ = ["Schedule"]
 
 
 class Schedule:
-    """Runs jobs. None overlaps itself (``max_instances``), none piles up (``coalesce``)."""
+    """Runs jobs. None overlaps itself, none piles up (``coalesce``)."""
 
     def __init__(self, ticks: Ticks, clock: Clock) -> None:
         self._ticks = ticks
         self._clock = clock
+        self._jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
+        self._asked: set[str] = set()
         self._running: set[str] = set()
         self._again: set[str] = set()
+        self._stopped = False
         self._scheduler = BackgroundScheduler(
             timezone=UTC,
             executors={"default": ThreadPoolExecutor(8)},
             job_defaults={"max_instances": 1, "coalesce": True, "misfire_grace_time": None},
         )
-        self._scheduler.add_listener(self._tick_over, EVENT_JOB_EXECUTED | EVENT_JOB_ERROR)
 
     def start(self, jobs: list[Job]) -> None:
         """Run every job now and then at its interval."""
+        self._jobs = {job.name: job for job in jobs}
         for job in jobs:
             self._ticks.expect(job)
             self._scheduler.add_job(
@@ -52,31 +54,44 @@ class Schedule:
 
     def nudge(self, name: str) -> None:
         """Let the job run now; if it is running, once more when its tick is over. An unknown job is no error."""
+        job = self._jobs.get(name)
         with self._lock:
+            if job is None or name in self._asked or self._stopped:
+                return
             if name in self._running:
                 self._again.add(name)
                 return
-        self._run_soon(name)
+            self._asked.add(name)
+            self._scheduler.add_job(self._tick, args=[job], name=name)
 
     def stop(self) -> None:
         """No tick begins any more; waits for those that run. They hear of the stop by an event of their own."""
+        # From here on no tick that ends adds one more: the scheduler waits for it while it holds its lock on jobs.
+        with self._lock:
+            self._stopped = True
         self._scheduler.shutdown(wait=True)
 
     def _tick(self, job: Job) -> None:
-        with self._lock:
-            self._running.add(job.name)
-        self._ticks.run(job)
-
-    def _tick_over(self, event: JobExecutionEvent) -> None:
-        with self._lock:
-            self._running.discard(event.job_id)
-            again = event.job_id in self._again
-            self._again.discard(event.job_id)
-        if again:
-            self._run_soon(event.job_id)
-
-    def _run_soon(self, name: str) -> None:
-        try:
-            self._scheduler.modify_job(name, next_run_time=self._clock.now())
-        except JobLookupError:
+        if not self._begin(job.name):
             return
+        try:
+            self._ticks.run(job)
+        finally:
+            self._end(job.name)
+
+    def _begin(self, name: str) -> bool:
+        with self._lock:
+            self._asked.discard(name)
+            if name in self._running:
+                self._again.add(name)
+                return False
+            self._running.add(name)
+            return True
+
+    def _end(self, name: str) -> None:
+        with self._lock:
+            self._running.discard(name)
+            again = name in self._again
+            self._again.discard(name)
+        if again:
+            self.nudge(name)

@@ -66,3 +66,32 @@ def test_a_nudge_of_nobody_or_after_the_stop_is_no_error() -> None:
 
     schedule.stop()
     schedule.nudge("nobody")
+
+
+def test_a_job_that_ends_at_once_is_run_again_by_a_nudge_of_that_very_moment() -> None:
+    clock, runs = SystemClock(), threading.Semaphore(0)
+
+    for _ in range(20):
+        schedule = Schedule(Ticks(clock), clock)
+        schedule.start([Job("work", runs.release, interval_s=3600, limit_s=60)])
+        assert runs.acquire(timeout=LIMIT_S)
+        schedule.nudge("work")
+        assert runs.acquire(timeout=LIMIT_S)
+        schedule.stop()
+
+
+def test_a_nudge_kept_for_a_tick_that_ends_after_the_stop_holds_nothing_up() -> None:
+    step, clock = Counted(), SystemClock()
+    schedule = Schedule(Ticks(clock), clock)
+    schedule.start([Job("work", step, interval_s=3600, limit_s=60)])
+    assert step.began.acquire(timeout=LIMIT_S)
+    schedule.nudge("work")
+
+    stopping = threading.Thread(target=schedule.stop, daemon=True)
+    stopping.start()
+    stopping.join(0.1)
+    step.go_on.release()
+    stopping.join(LIMIT_S)
+
+    assert not stopping.is_alive()
+    assert not step.began.acquire(blocking=False)
