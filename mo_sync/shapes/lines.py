@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from io import BufferedReader
 from typing import BinaryIO, Final
 
 __all__ = ["BLANKS", "STRING", "Brackets", "Lines"]
@@ -58,6 +59,16 @@ class Lines:
         else:
             self._back, self._at = taken + self._back[self._at :], 0
         self.number -= taken.count(b"\n")
+
+    def skip_blanks(self) -> None:
+        """Leave out blanks and empty lines that lie in a buffer: one at a time, a bomb of them would take minutes."""
+        stream = self._stream
+        while isinstance(stream, BufferedReader) and self._at >= len(self._back) and (ahead := stream.peek()):
+            blanks = stream.read(len(ahead) - len(ahead.lstrip(BLANKS)))
+            self.fresh += len(blanks)
+            self.number += blanks.count(b"\n")
+            if len(blanks) < len(ahead):
+                return
 
     def skip_line(self) -> None:
         """Leave out the rest of a line."""

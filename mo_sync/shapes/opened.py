@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from mo_sync.errors import EventError
 
-__all__ = ["Opened", "expand"]
+__all__ = ["Opened", "Unread", "expand", "search"]
 
 _DEEPEST: Final = 6
 _FIELDS: Final = ("fld-val-list", "fld_val_list", "fldValList")
@@ -42,16 +43,39 @@ class Opened:
     bare: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """What should be an event inside a wrap and is none: its text, and why."""
+
+    raw: bytes
+    error: EventError
+
+
 def expand(value: Any, read: Read) -> list[Opened]:
-    """Every event in ``value``, in order. Raises EventError ``no-event`` when there is none."""
-    envelope = _envelope(value) if isinstance(value, dict) else None
-    found = [envelope] if envelope is not None else list(_found(value, read, 0))
-    if not found:
-        raise EventError("no-event", f"{_kind(value)} holds no event of a known shape", position="event")
+    """Every event in ``value``, in order. Raises EventError when there is none, or one that cannot be read."""
+    found: list[Opened] = []
+    for one in search(value, read):
+        if isinstance(one, Unread):
+            raise one.error
+        found.append(one)
     return found
 
 
-def _found(value: Any, read: Read, depth: int) -> Iterator[Opened]:
+def search(value: Any, read: Read) -> list[Opened | Unread]:
+    """Every event in ``value``, in order, and in the place of a broken one what it is; never nothing."""
+    envelope = _envelope(value) if isinstance(value, dict) else None
+    return [envelope] if envelope is not None else list(_found(value, read, 0)) or [_no_event(value)]
+
+
+def _no_event(value: Any) -> Unread:
+    error = EventError("no-event", f"{_kind(value)} holds no event of a known shape", position="event")
+    try:
+        return Unread(json.dumps(value).encode(), error)
+    except RecursionError:
+        return Unread(b"(an item that is nested too deeply)", error)
+
+
+def _found(value: Any, read: Read, depth: int) -> Iterator[Opened | Unread]:
     if depth > _DEEPEST:
         return
     if isinstance(value, list):
@@ -61,16 +85,30 @@ def _found(value: Any, read: Read, depth: int) -> Iterator[Opened]:
         yield from _in_object(value, read, depth)
 
 
-def _in_object(value: dict[str, Any], read: Read, depth: int) -> Iterator[Opened]:
+def _in_object(value: dict[str, Any], read: Read, depth: int) -> Iterator[Opened | Unread]:
     if (envelope := _envelope(value)) is not None:
         yield envelope
     elif _is_field_list(value):
         yield Opened(fields=value, type=_first(value, _TYPE), event_id=_first(value, _EVENT_ID), bare=True)
     elif "body" in value and not _wraps(value):
-        yield from _found(_body(value, read), read, depth + 1)
+        yield from _in_body(value, read, depth)
     else:
         for inside in value.values():
             yield from _found(_readable(inside, read), read, depth + 1)
+
+
+def _in_body(value: dict[str, Any], read: Read, depth: int) -> Iterator[Opened | Unread]:
+    """Each item of a body that is a list is answered: among the events of a batch, none may vanish."""
+    try:
+        body = _body(value, read)
+    except EventError as error:
+        yield Unread(str(value["body"]).encode("utf-8", "replace"), error)
+        return
+    if not isinstance(body, list):
+        yield from _found(body, read, depth + 1)
+        return
+    for item in body:
+        yield from list(_found(item, read, depth + 1)) or [_no_event(item)]
 
 
 def _is_field_list(value: dict[str, Any]) -> bool:

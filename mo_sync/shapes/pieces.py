@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, Final
 
 from mo_sync.errors import EventError
-from mo_sync.shapes.opened import Opened, expand
+from mo_sync.shapes.opened import Opened, Unread, search
 from mo_sync.shapes.scan import SHOWN, Scan, Span
 from mo_sync.shapes.text import UTF16, is_xml, read_text
 
@@ -32,8 +32,8 @@ _BUFFER: Final = 64 * 1024
 class Piece:
     """The bytes of one event, and where they stood ("line 3", "line 1, item 2").
 
-    With an ``error`` they are what could not be understood, at most its first 4 KiB; in parentheses stands what is
-    missing where there are no bytes at all.
+    With an ``error`` they are what could not be understood: the first 4 KiB of what is broken or too large, and the
+    whole of what is sound but no event. In parentheses stands what is missing where there are no bytes at all.
     """
 
     position: str
@@ -94,19 +94,21 @@ def _json(stream: BinaryIO, max_event: int) -> Iterator[Piece]:
 
 def _events_of(span: Span) -> Iterator[Piece]:
     """Usually the span is the event. What wraps several of them is opened here, so that a piece is always one."""
-    if isinstance(span.value, dict) and isinstance(span.value.get("event"), dict):
-        yield Piece(span.position, span.raw)
-        return
-    try:
-        found = expand(span.value, read_text)
-    except EventError as error:
-        yield Piece(span.position, span.raw, error)
-        return
+    found = search(span.value, read_text)
     if len(found) == 1:
-        yield Piece(span.position, span.raw)
+        yield Piece(span.position, span.raw, found[0].error if isinstance(found[0], Unread) else None)
         return
-    for number, opened in enumerate(found, start=1):
-        yield Piece(f"{span.position}, event {number}", json.dumps(_closed(opened)).encode())
+    for number, one in enumerate(found, start=1):
+        place = f"{span.position}, event {number}"
+        yield Piece(place, one.raw, one.error) if isinstance(one, Unread) else _piece(place, one)
+
+
+def _piece(place: str, opened: Opened) -> Piece:
+    try:
+        return Piece(place, json.dumps(_closed(opened)).encode())
+    except RecursionError:
+        error = EventError("json-too-deep", "it is nested too deeply", position=place)
+        return Piece(place, b"(an event that is nested too deeply)", error)
 
 
 def _closed(opened: Opened) -> dict[str, Any]:

@@ -25,7 +25,8 @@ SHOWN: Final = 4096
 
 _BETWEEN: Final = BLANKS + b","
 _LIST_KEY: Final = re.compile(rb'"events"\s*+:\s*+\Z')
-_NEXT_VALUE: Final = re.compile(rb"\n(?=[ \t\r\n\x1e\x00,]*+[{\[])")
+# Not over line ends: from each of many empty lines it would search all the others.
+_NEXT_VALUE: Final = re.compile(rb"\n(?=[ \t\r\x1e\x00,]*+[{\[])")
 _NEXT_VALUE_UNINDENTED: Final = re.compile(rb"\n[{\[]")
 _SCALARS: Final = re.compile(rb"(?:(?:" + STRING + rb"|[-+.\w:}]++)[ \t\r\n,]*+)++(?=[\[\]{]|\Z)")
 _BROKEN: Final = "it is no JSON: a string or a bracket is broken"
@@ -94,6 +95,7 @@ class Scan:
         while line := self._lines.next():
             text = line.lstrip(_BETWEEN)
             if not text:
+                self._lines.skip_blanks()
                 continue
             number = self._lines.number - line.endswith(b"\n")
             span = self._whole_line(text, number) or self._value(text, number)
@@ -164,6 +166,8 @@ class Scan:
                     self._depth, self._count, self._in_object = 1, 0, True
                     return None
             taken.add(text)
+            if taken.too_large and text.isspace():
+                self._lines.skip_blanks()
             if brackets.broken or (self._line_by_line and taken.at_line_end):
                 return self._give_up(taken, place, "json-invalid", _BROKEN)
             text = self._lines.next()
@@ -225,6 +229,8 @@ class Scan:
         if not at_line_end:
             self._lines.skip_line()
         while line := self._lines.next():
+            if line.isspace():
+                self._lines.skip_blanks()
             first = line.lstrip(_BETWEEN)[:1]
             if first in (b"{", b"[") or (first == b"]" and self._depth):
                 self._lines.put_back(line)

@@ -190,6 +190,24 @@ def test_items_of_a_list_that_are_no_objects_are_told_and_cost_no_other() -> Non
     ]
 
 
+@pytest.mark.parametrize("text", [False, True], ids=["a list", "a text of a list"])
+def test_items_of_a_body_that_are_no_events_are_told_and_cost_no_other(text: bool) -> None:
+    items = [announcement(0), {"a": 1}, 5, announcement(2)]
+
+    found = cut(compact({"body": json.dumps(items) if text else items}))
+
+    assert event_ids(found) == ["E0", "E2"]
+    told = [(piece.position, piece.raw, piece.error.code) for piece in found if piece.error]
+    assert told == [("line 1, event 2", b'{"a": 1}', "no-event"), ("line 1, event 3", b"5", "no-event")]
+
+
+def test_a_body_that_cannot_be_read_costs_no_other_record() -> None:
+    found = cut(compact({"records": [{"body": "%%%%"}, {"body": announcement(1)}]}))
+
+    assert event_ids(found) == ["E1"]
+    assert [(piece.raw, piece.error.code) for piece in found if piece.error] == [(b"%%%%", "json-invalid")]
+
+
 def test_a_list_that_is_not_closed_gives_its_items_and_says_so() -> None:
     found = cut(b"[" + GOOD + b",\n" + GOOD)
 
