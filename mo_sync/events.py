@@ -29,6 +29,7 @@ _UNKNOWN_APPLICATION: Final = "unknown"
 _LONGEST_ID: Final = 200
 _ENCODED: Final = "base64:"
 _PUNCTUATION: Final = str.maketrans("", "", "-_ ")
+_TO_THE_LETTER: Final = ("id", "ids", "address", "messagebody")
 _RECEIPT_MARKS: Final = frozenset({"newstate", "previousstate", "reasoncode"})
 _SHOWN: Final = 80
 _DEEPEST: Final = 50
@@ -237,13 +238,14 @@ def _content_key(fields: Mapping[str, Any], kind: tuple[str | None, str | None] 
 
     For a message received the field list alone counts, since a bare one has no topic and no type.
     """
-    said = {
-        name: shortest(value) if isinstance(value, str) and name != "messagebody" else value
-        for name, value in fields.items()
-        if value
-    }
+    said = {name: _said(name, value) for name, value in fields.items() if value}
     told = msgspec.json.encode([kind, said] if kind else said, order="sorted")
     return hashlib.sha256(told).hexdigest()
+
+
+def _said(name: str, value: Any) -> Any:
+    """JSON has 1 where XML may say 1.0; but ids, addresses and words that differ by so little are different ones."""
+    return shortest(value) if isinstance(value, str) and not name.endswith(_TO_THE_LETTER) else value
 
 
 def _canonical(value: Any, depth: int = 0) -> Any:
