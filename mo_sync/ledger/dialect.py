@@ -65,9 +65,9 @@ _POSTGRES_TROUBLE: Final = {
 }
 
 
-def insert(connection: Connection, table: Table) -> Insert:
+def insert(dialect: str, table: Table) -> Insert:
     """An INSERT that knows ON CONFLICT; both dialects spell it alike but have a class each."""
-    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+    return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
 
 
 def skips_locked(dialect: str) -> bool:

@@ -18,7 +18,8 @@ from sqlalchemy import Connection, and_, func, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from mo_sync.events import Envelope, MoMessage, RawEvent, Rejected, payload_text
-from mo_sync.ledger.dialect import insert, take_turns_recording
+from mo_sync.ledger.bulk import write
+from mo_sync.ledger.dialect import Insert, insert, take_turns_recording
 from mo_sync.ledger.engine import translated
 from mo_sync.ledger.ledger import Ledger
 from mo_sync.ledger.schema import attachment, event, message
@@ -162,15 +163,16 @@ def _record_messages(connection: Connection, messages: Iterable[MoMessage], term
         row |= {name: getattr(said, name) for name in _GAINS}
         known = rows.setdefault(said.message_id, row)
         known.update({name: row[name] for name in _GAINS if known[name] is None})
-    if not rows:
-        return
-    statement = insert(connection, message)
+    write(connection, _gaining, list(rows.values()))
+
+
+def _gaining(dialect: str) -> Insert:
+    """A message that is there already only gains what it lacked."""
+    statement = insert(dialect, message)
     new = statement.excluded
     gained = or_(*(and_(message.c[name].is_(None), new[name].is_not(None)) for name in _GAINS))
     filled = {name: func.coalesce(message.c[name], new[name]) for name in _GAINS}
-    connection.execute(
-        statement.on_conflict_do_update(index_elements=["id"], set_=filled, where=gained), list(rows.values())
-    )
+    return statement.on_conflict_do_update(index_elements=["id"], set_=filled, where=gained)
 
 
 def _record_attachments(connection: Connection, messages: Iterable[MoMessage], terms: _Terms) -> dict[str, list[str]]:
@@ -183,9 +185,7 @@ def _record_attachments(connection: Connection, messages: Iterable[MoMessage], t
             rows.setdefault(attachment_id, _attachment_row(said, attachment_id, position, terms))
     if not rows:
         return {}
-    connection.execute(
-        insert(connection, attachment).on_conflict_do_nothing(index_elements=["id"]), list(rows.values())
-    )
+    write(connection, _keeping, list(rows.values()))
     owners: dict[str, str] = {}
     for some in _chunks(list(rows)):
         found = connection.execute(select(attachment.c.id, attachment.c.message_id).where(attachment.c.id.in_(some)))
@@ -195,6 +195,11 @@ def _record_attachments(connection: Connection, messages: Iterable[MoMessage], t
         for message_id in message_ids - {owners[attachment_id]}:
             strangers.setdefault(message_id, []).append(f"{attachment_id} belongs to message {owners[attachment_id]}")
     return strangers
+
+
+def _keeping(dialect: str) -> Insert:
+    """An attachment that is there already stays as it is."""
+    return insert(dialect, attachment).on_conflict_do_nothing(index_elements=["id"])
 
 
 def _attachment_row(said: MoMessage, attachment_id: str, position: int, terms: _Terms) -> dict[str, Any]:
@@ -225,10 +230,15 @@ def _record_events(
             rows[key]["deliveries"] += 1
         else:
             rows[key] = _event_row(raw, parsed, key, terms, strangers)
-    statement = insert(connection, event)
-    counted = {"deliveries": event.c.deliveries + statement.excluded.deliveries}
-    connection.execute(statement.on_conflict_do_update(index_elements=["event_key"], set_=counted), list(rows.values()))
+    write(connection, _counting, list(rows.values()))
     return recorded
+
+
+def _counting(dialect: str) -> Insert:
+    """An event that is there already was delivered again."""
+    statement = insert(dialect, event)
+    counted = {"deliveries": event.c.deliveries + statement.excluded.deliveries}
+    return statement.on_conflict_do_update(index_elements=["event_key"], set_=counted)
 
 
 def _recorded(parsed: Envelope | Rejected, *, new: bool) -> Recorded:

@@ -8,6 +8,7 @@ compare as they read; in PostgreSQL they are ``timestamptz``. Comments are kept 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
@@ -73,10 +74,7 @@ class UtcTime(TypeDecorator[datetime]):
             return None
         if value.tzinfo is None:
             raise ValueError("a time without a zone cannot be recorded")
-        moment = value.astimezone(UTC)
-        if dialect.name == "postgresql":
-            return moment
-        return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+        return value.astimezone(UTC) if dialect.name == "postgresql" else _as_text(value)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002  its signature
         """On its way out of the database."""
@@ -85,6 +83,12 @@ class UtcTime(TypeDecorator[datetime]):
         if isinstance(value, datetime):
             return value.astimezone(UTC)
         return datetime.fromisoformat(value)
+
+
+@lru_cache(maxsize=1024)
+def _as_text(value: datetime) -> str:
+    """The same few moments are written again and again: now, a deadline, a lease's end."""
+    return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 # 64 bits everywhere, and SQLite's own row number there, which only "INTEGER PRIMARY KEY" is.

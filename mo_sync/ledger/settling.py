@@ -194,7 +194,7 @@ def _rest(connection: Connection, application_id: str, settlement: Settlement) -
         "reason": settlement.transition.reason,
         "updated_at": settlement.finished_at,
     }
-    statement = insert(connection, application)
+    statement = insert(connection.dialect.name, application)
     longer = or_(application.c.until.is_(None), application.c.until < statement.excluded.until)
     connection.execute(
         statement.values(id=application_id, **changes).on_conflict_do_update(
