@@ -16,29 +16,11 @@ from mo_sync.errors import EventError
 from mo_sync.shapes import decode, pieces
 from mo_sync.shapes.scan import Scan
 from tests.announcements import LARGEST, MANY, SINGLE, announcement, compact, cut, event_ids, pretty, read, xml
+from tests.streams import Endless
 
 THREE = [announcement(number) for number in range(3)]
 GOOD = compact(announcement(7))
 IDS = ["E0", "E1", "E2"]
-
-
-class Endless(io.RawIOBase):
-    """A stream made while it is read; ``given`` counts its bytes."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-        self._rest = b""
-        self.given = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        self._rest = self._rest or next(self._chunks, b"")
-        chunk, self._rest = self._rest[: len(buffer)], self._rest[len(buffer) :]
-        buffer[: len(chunk)] = chunk
-        self.given += len(chunk)
-        return len(chunk)
 
 
 @pytest.mark.parametrize("shape", MANY)

@@ -3,40 +3,20 @@
 from __future__ import annotations
 
 import gzip
-import io
 import itertools
 import tracemalloc
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from mo_sync.shapes import Piece, pieces
 from tests.announcements import announcement, compact, cut, event_ids
+from tests.streams import Endless
 
 GOOD = compact(announcement(7))
 MEGABYTE = 1_000_000
 TWENTY_MEGABYTES = 20 * MEGABYTE
 pytestmark = pytest.mark.timeout(60)
-
-
-class Counted(io.RawIOBase):
-    """Hands out what ``chunks`` make, as they are asked for, and counts it."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-        self._rest = b""
-        self.given = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        self._rest = self._rest or next(self._chunks, b"")
-        chunk, self._rest = self._rest[: len(buffer)], self._rest[len(buffer) :]
-        buffer[: len(chunk)] = chunk
-        self.given += len(chunk)
-        return len(chunk)
 
 
 def codes(found: list[Piece]) -> set[str | None]:
@@ -93,7 +73,7 @@ def test_empty_lines_are_left_out_without_losing_count_of_the_lines() -> None:
 @pytest.mark.parametrize("filling", [b"\0", b"\n", b"[", b" ", b"{"])
 def test_a_small_file_that_unpacks_to_200_megabytes_is_answered_in_flat_memory(filling: bytes) -> None:
     chunk = gzip.compress(filling * MEGABYTE, 9, mtime=0)
-    stream = Counted(itertools.repeat(chunk, 200))
+    stream = Endless(itertools.repeat(chunk, 200))
 
     found, peak = measured(stream)
 
@@ -108,7 +88,7 @@ def test_a_small_file_that_unpacks_to_200_megabytes_is_answered_in_flat_memory(f
 def test_sixty_megabytes_of_events_are_read_in_flat_memory(begin: bytes, between: bytes, end: bytes) -> None:
     item = compact(announcement(7, message_body="x" * 20_000))
     times = 60 * MEGABYTE // len(item)
-    stream = Counted(itertools.chain([begin], itertools.repeat(item + between, times), [item, end]))
+    stream = Endless(itertools.chain([begin], itertools.repeat(item + between, times), [item, end]))
 
     count, peak = 0, 0
     tracemalloc.start()
@@ -123,7 +103,7 @@ def test_sixty_megabytes_of_events_are_read_in_flat_memory(begin: bytes, between
 
 
 def test_no_more_is_read_ahead_than_a_buffer_holds() -> None:
-    stream = Counted(itertools.repeat(GOOD + b"\n", 10_000))
+    stream = Endless(itertools.repeat(GOOD + b"\n", 10_000))
 
     first = next(pieces(stream, max_event=MEGABYTE))  # type: ignore[arg-type]
 
