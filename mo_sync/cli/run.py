@@ -6,7 +6,6 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from types import FrameType
 
 import typer
 
@@ -14,6 +13,7 @@ from mo_sync.cli import summary
 from mo_sync.cli.context import context_of
 from mo_sync.clock import SystemClock
 from mo_sync.daemon import Daemon
+from mo_sync.daemon.signals import heard
 from mo_sync.lifecycle import Settlement, State
 from mo_sync.service import Service
 from mo_sync.settings import Settings
@@ -77,15 +77,9 @@ def stops_heard() -> Iterator[tuple[threading.Event, threading.Event]]:
     """While the block runs, the first SIGINT or SIGTERM sets the first event, another one the second."""
     stop, hurry = threading.Event(), threading.Event()
 
-    def heard(number: int, frame: FrameType | None) -> None:
-        del number, frame
-        if stop.is_set():
-            hurry.set()
-        stop.set()
+    def act(number: int) -> None:
+        del number
+        (hurry if stop.is_set() else stop).set()
 
-    before = {number: signal.signal(number, heard) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with heard([signal.SIGINT, signal.SIGTERM], act):
         yield stop, hurry
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

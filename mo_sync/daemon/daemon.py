@@ -9,12 +9,12 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Mapping
-from types import FrameType
 
 import structlog
 
 from mo_sync.clock import Clock
 from mo_sync.daemon.schedule import Schedule
+from mo_sync.daemon.signals import heard
 from mo_sync.daemon.systemd import Systemd
 from mo_sync.daemon.ticks import Job, Ticks
 from mo_sync.errors import ExitCode, MoSyncError
@@ -52,13 +52,13 @@ class Daemon:
 
     def run(self) -> ExitCode:
         """Work until SIGTERM or SIGINT; a second one stops at once. SIGHUP reads the settings again."""
-        self._hear_signals()
-        self._schedule.start(self._jobs())
-        watcher = self._watch_drop()
-        self._systemd.ready("working")
-        _log.info("daemon.ready", worker=self._service.worker, workers=self._service.settings.sync.workers)
-        self._wait_for_stop()
-        return self._shut_down(watcher)
+        with heard([signal.SIGTERM, signal.SIGINT, signal.SIGHUP], self._on_signal):
+            self._schedule.start(self._jobs())
+            watcher = self._watch_drop()
+            self._systemd.ready("working")
+            _log.info("daemon.ready", worker=self._service.worker, workers=self._service.settings.sync.workers)
+            self._wait_for_stop()
+            return self._shut_down(watcher)
 
     def _jobs(self) -> list[Job]:
         service, sync = self._service, self._service.settings.sync
@@ -155,19 +155,11 @@ class Daemon:
         _log.info("daemon.stopped", clean=ended)
         return ExitCode.SETTLED
 
-    def _hear_signals(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_stop)
-        signal.signal(signal.SIGHUP, self._on_reload)
-
-    def _on_stop(self, number: int, frame: FrameType | None) -> None:
-        del number, frame
-        if self._stop.is_set():
+    def _on_signal(self, number: int) -> None:
+        if number == signal.SIGHUP:
+            self._reload_wanted.set()
+        elif self._stop.is_set():
             self._stop_at_once.set()
-        self._stop.set()
-        self._woken.set()
-
-    def _on_reload(self, number: int, frame: FrameType | None) -> None:
-        del number, frame
-        self._reload_wanted.set()
+        else:
+            self._stop.set()
         self._woken.set()
