@@ -175,6 +175,7 @@ attachment = Table(
     Index(
         "ix_attachment_due",
         "state",
+        "application_id",
         "due_at",
         sqlite_where=text("state = 'pending'"),
         postgresql_where=text("state = 'pending'"),
@@ -215,11 +216,13 @@ application = Table(
     metadata,
     Column("id", Text, primary_key=True, comment="Syniverse's application id."),
     Column("state", Text, nullable=False, comment="active, throttled or held."),
-    Column("until", UtcTime, comment="Until when its claims rest; NULL: they do not."),
-    Column("reason", Text, comment="Why they rest."),
+    Column("until", UtcTime, comment="When it is next tried, by one attachment; NULL: it is in no trouble."),
+    Column("reason", Text, comment="Why its claims rest."),
     Column("updated_at", UtcTime, nullable=False, comment="When this row last changed."),
+    Column("failures", Integer, nullable=False, server_default="0", comment="How often in a row it was tried in vain."),
+    Column("workers", Integer, comment="How many fetches at once it bears, as last found; NULL: as many as there are."),
     CheckConstraint("state in ('active', 'throttled', 'held')", name="state"),
-    comment="Applications that are, or were, in trouble of their own.",
+    comment="Applications that attachments belong to, and the trouble that is their own.",
 )
 
 notification = Table(
@@ -243,6 +246,16 @@ cursor = Table(
     Column("value", Text, nullable=False, comment="The place."),
     Column("updated_at", UtcTime, nullable=False, comment="When it last moved."),
     comment="How far a feed has read. Not used in this version.",
+)
+
+duty = Table(
+    "duty",
+    metadata,
+    Column("name", Text, primary_key=True, comment="What only one process at a time may do."),
+    Column("lease", Text, nullable=False, comment="The random token of who does it."),
+    Column("worker", Text, nullable=False, comment="Who does it, or did it last."),
+    Column("until", UtcTime, nullable=False, comment="When that lease runs out."),
+    comment="What one process does for all of them.",
 )
 
 

@@ -84,7 +84,9 @@ def test_an_application_that_rests_is_left_alone_until_then_and_slows_no_other(l
     with ledger.begin() as connection:
         at = "timestamptz " if ledger.dialect == "postgresql" else ""
         until = f"{at}'2026-11-20T12:10:00.000000Z'"
-        connection.exec_driver_sql(f"insert into application values ('1', 'held', {until}, 'no credit', {until})")
+        connection.exec_driver_sql(
+            f"insert into application (id, state, until, reason, updated_at) values ('1', 'held', {until}, 'no credit', {until})"
+        )
 
     assert ids(lent(ledger, at_s=5)) == ["A2"]
     assert lent(ledger, at_s=599) == []

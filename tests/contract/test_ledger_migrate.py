@@ -135,3 +135,37 @@ def test_a_migration_that_fails_leaves_a_new_ledger_that_can_be_tried_again(
 def test_the_scripts_are_where_the_package_looks_for_them() -> None:
     assert (scripts() / "env.py").is_file()
     assert Path(scripts(), "versions", "0001_ledger.py").is_file()
+
+
+_MESSAGE = "insert into message (id, application_id, recorded_at, filed_at) values ('{0}', '{1}', {2}, {2})"
+_ATTACHMENT = (
+    "insert into attachment (id, message_id, application_id, position, state, due_at, deadline_at, created_at,"
+    " updated_at) values ('{0}', '{1}', '{2}', 0, 'pending', {3}, {3}, {3}, {3})"
+)
+_HELD = "insert into application (id, state, until, reason, updated_at) values ('9', 'held', {0}, 'no credit', {0})"
+_THEN = "'2026-11-20T12:00:00.000000Z'"
+_OF_0001 = (
+    _MESSAGE.format("M1", "17226", _THEN),
+    _MESSAGE.format("M2", "9", _THEN),
+    _ATTACHMENT.format("A1", "M1", "17226", _THEN),
+    _ATTACHMENT.format("A2", "M2", "9", _THEN),
+    _HELD.format(_THEN),
+)
+
+
+def test_an_older_ledger_keeps_what_it_holds_and_gains_what_it_lacked(
+    bare_house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mo_sync.ledger.migrate.HEAD", "0001")
+    with bare_house.open() as ledger, ledger.begin() as connection:
+        for statement in _OF_0001:
+            connection.exec_driver_sql(statement)
+    monkeypatch.undo()
+
+    with bare_house.open() as ledger:
+        assert at(ledger) == HEAD
+        assert column(ledger, "select id from attachment order by id") == ["A1", "A2"]
+        applications = "select state || ' ' || failures || ' ' || coalesce(reason, '') from application order by id"
+        assert column(ledger, applications) == ["active 0 ", "held 0 no credit"]
+        with ledger.read() as connection:
+            assert compare_metadata(MigrationContext.configure(connection), metadata) == []
