@@ -85,7 +85,8 @@ def test_an_application_that_rests_is_left_alone_until_then_and_slows_no_other(l
         at = "timestamptz " if ledger.dialect == "postgresql" else ""
         until = f"{at}'2026-11-20T12:10:00.000000Z'"
         connection.exec_driver_sql(
-            f"insert into application (id, state, until, reason, updated_at) values ('1', 'held', {until}, 'no credit', {until})"
+            "insert into application (id, state, until, reason, updated_at)"
+            f" values ('1', 'held', {until}, 'no credit', {until})"
         )
 
     assert ids(lent(ledger, at_s=5)) == ["A2"]
