@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["ext4", "needs_mounts", "power_cut", "tmpfs"]
+__all__ = ["cannot_mount", "ext4", "needs_mounts", "power_cut", "tmpfs"]
 
 
-def _missing() -> str | None:
+def cannot_mount() -> str | None:
+    """Why nothing can be mounted here; None when it can."""
     if os.geteuid() != 0:
         return "not run as root: no disk was filled and no power was cut; run the tests as root to prove it"
     lacking = [tool for tool in ("mkfs.ext4", "mount", "umount") if shutil.which(tool) is None]
@@ -23,7 +24,7 @@ def _missing() -> str | None:
 
 def needs_mounts() -> None:
     """Skip, loudly, where nothing can be mounted."""
-    if reason := _missing():
+    if reason := cannot_mount():
         pytest.skip(reason)
 
 
