@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Policy", "bound", "delay"]
+__all__ = ["Policy", "bound", "delay", "rest"]
 
 _HIGHEST_EXPONENT = 62
 
@@ -21,7 +21,8 @@ class Policy:
     Durations in seconds. ``absent_attempts`` is how often a gateway may say "no such attachment" before it is
     believed: right after an event the answer is often a race. ``remint_limit`` bounds how many new content tokens
     one attempt may ask for. ``min_attempts`` are made even when the deadline passed while nothing ran. ``hold_s`` is
-    how long an application rests when its credentials or its credit are refused.
+    how long an application rests at first when its credentials or its credit are refused, and the longest that it
+    rests when the gateway is out of reach.
     """
 
     base_s: float = 10.0
@@ -52,3 +53,12 @@ def delay(failures: int, roll: float, policy: Policy) -> float:
     20.0
     """
     return roll * bound(failures, policy)
+
+
+def rest(failures: int, first_s: float, most_s: float) -> float:
+    """Seconds that an application rests after it was tried in vain ``failures`` times in a row: doubled each time.
+
+    >>> [rest(n, 300.0, 3600.0) for n in (0, 1, 2, 3, 4, 5000)]
+    [300.0, 600.0, 1200.0, 2400.0, 3600.0, 3600.0]
+    """
+    return min(most_s, first_s * 2.0 ** min(failures, _HIGHEST_EXPONENT))

@@ -12,7 +12,7 @@ import time
 from datetime import UTC, datetime
 from typing import Protocol
 
-__all__ = ["Clock", "SystemClock"]
+__all__ = ["Clock", "Drift", "SystemClock"]
 
 
 class Clock(Protocol):
@@ -45,3 +45,19 @@ class SystemClock:
 
     def roll(self) -> float:
         return random.random()
+
+
+class Drift:
+    """How far the wall clock moved against the monotonic one: near 0, unless somebody set it."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._before = self._read()
+
+    def jumped_s(self) -> float:
+        """Seconds that the wall clock jumped (forward above 0, backward below) since this was last asked."""
+        before, self._before = self._before, self._read()
+        return (self._before[0] - before[0]).total_seconds() - (self._before[1] - before[1])
+
+    def _read(self) -> tuple[datetime, float]:
+        return self._clock.now(), self._clock.monotonic()

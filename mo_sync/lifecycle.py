@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TypeAlias, assert_never
+from typing import Final, TypeAlias, assert_never
 
-from mo_sync.backoff import Policy, delay
+from mo_sync.backoff import Policy, delay, rest
 from mo_sync.verdicts import Step, Verdict
 
 __all__ = [
@@ -20,7 +20,9 @@ __all__ = [
     "Interrupted",
     "Outcome",
     "Refused",
+    "Rest",
     "Settlement",
+    "Standing",
     "State",
     "Stored",
     "Transition",
@@ -50,6 +52,7 @@ class Claim:
     ``lease`` is a random token: whoever settles must show it. ``attempts`` are those used up before this one,
     ``absences`` those among them that ended in "no such attachment". ``filed_at`` is the message's own time (else when
     it was recorded): it chooses the folder, so that a second fetch of the same attachment finds the same key.
+    ``application_failures`` is how often in a row its application was tried in vain; above 0, this claim probes it.
     """
 
     attachment_id: str
@@ -64,6 +67,7 @@ class Claim:
     declared_type: str | None = None
     av_status: str | None = None
     absences: int = 0
+    application_failures: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +123,35 @@ class Interrupted:
 
 Outcome: TypeAlias = Stored | Failed | Refused | Interrupted
 
+_SERVER_ERROR: Final = 500
+
+
+class Standing(StrEnum):
+    """How an application stands with the gateway."""
+
+    ACTIVE = "active"
+    THROTTLED = "throttled"
+    HELD = "held"
+
+
+_ALL_TROUBLES: Final = frozenset({Standing.HELD, Standing.THROTTLED})
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """The claims of an application rest until ``until`` (UTC); ``failures`` tries in a row were in vain."""
+
+    standing: Standing
+    until: datetime
+    failures: int
+
 
 @dataclass(frozen=True, slots=True)
 class Transition:
     """What the ledger writes: the next state, attempts used up, when it is due, why.
 
-    ``due_at`` is None for states that wait for nothing. ``hold_application_until`` pauses every claim of the
-    application and ``hold_state`` says how (``held`` for credentials and credit, ``throttled``).
+    ``due_at`` is None for states that wait for nothing. ``rest`` is what the application's own trouble asks for;
+    ``mends`` are the troubles of an application that this outcome shows to be over.
     """
 
     state: State
@@ -133,8 +159,8 @@ class Transition:
     due_at: datetime | None
     reason: str | None
     absences: int = 0
-    hold_application_until: datetime | None = None
-    hold_state: str | None = None
+    rest: Rest | None = None
+    mends: frozenset[Standing] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +176,10 @@ class Settlement:
 
 def next_state(claim: Claim, outcome: Outcome, *, now: datetime, policy: Policy, roll: float) -> Transition:
     """What becomes of the claimed attachment after ``outcome``; ``roll`` in [0, 1) is the dice for the backoff."""
+    return replace(_next(claim, outcome, now=now, policy=policy, roll=roll), mends=_mends(outcome))
+
+
+def _next(claim: Claim, outcome: Outcome, *, now: datetime, policy: Policy, roll: float) -> Transition:
     match outcome:
         case Stored(quarantined=True):
             return Transition(State.QUARANTINED, claim.attempts + 1, None, outcome.reason, claim.absences)
@@ -164,6 +194,21 @@ def next_state(claim: Claim, outcome: Outcome, *, now: datetime, policy: Policy,
             return _after_failure(claim, outcome, now=now, policy=policy, roll=roll)
         case _:
             assert_never(outcome)
+
+
+def _mends(outcome: Outcome) -> frozenset[Standing]:
+    """Which troubles of an application are over when this can be. A token that was minted was paid for and accepted."""
+    match outcome:
+        case Stored():
+            return _ALL_TROUBLES
+        case Failed(status=int(), verdict=verdict) if verdict in (Verdict.HOLD, Verdict.THROTTLED):
+            return frozenset()
+        case Failed(status=int(status), step=step):
+            served = frozenset({Standing.THROTTLED}) if status < _SERVER_ERROR else frozenset[Standing]()
+            known = step is Step.CONTENT or status < _SERVER_ERROR
+            return served | (frozenset({Standing.HELD}) if known else frozenset())
+        case _:
+            return frozenset()
 
 
 def _after_failure(claim: Claim, failed: Failed, *, now: datetime, policy: Policy, roll: float) -> Transition:
@@ -213,23 +258,34 @@ def _snooze(claim: Claim, failed: Failed, *, now: datetime, policy: Policy, roll
 
 
 def _hold(claim: Claim, failed: Failed, *, policy: Policy, now: datetime) -> Transition:
-    """The application rests. No deadline ends this: mended credentials bring back what waited, however long it was."""
-    until = now + timedelta(seconds=max(policy.hold_s, _asked(failed, policy)))
-    resting = Transition(State.PENDING, claim.attempts, until, failed.reason, claim.absences)
-    return replace(resting, hold_application_until=until, hold_state="held")
+    """The application rests. No deadline ends this: mended credentials bring back what waited, however long it was.
+
+    The attachment itself is due: it goes as soon as its application does.
+    """
+    failures = claim.application_failures
+    rest_s = max(rest(failures, policy.hold_s, max(policy.max_delay_s, policy.hold_s)), _asked(failed, policy))
+    until = now + timedelta(seconds=rest_s)
+    waiting = Transition(State.PENDING, claim.attempts, now, failed.reason, claim.absences)
+    return replace(waiting, rest=Rest(Standing.HELD, until, failures + 1))
 
 
 def _throttled(claim: Claim, failed: Failed, *, now: datetime, policy: Policy, roll: float) -> Transition:
-    """The application pauses. Past the deadline it counts as any failure, else it could go on for ever.
+    """A slower pace mends this, unless the gateway named a time, is out of reach, or was tried again in vain.
 
-    The pause is spread over one to two times ``base_s``: one of (nearly) nothing would hammer who asked for less.
+    Then the application rests, longer each time. The attachment's own wait is spread over one to two times ``base_s``:
+    one of (nearly) nothing would hammer who asked for less. Past the deadline this counts as any failure, else it could
+    go on for ever.
     """
-    pause_s = min(policy.base_s * (1.0 + roll), policy.max_delay_s)
-    until = now + timedelta(seconds=max(pause_s, _asked(failed, policy)))
-    resting = Transition(State.PENDING, claim.attempts, until, failed.reason, claim.absences)
+    failures, spread_s = claim.application_failures, policy.base_s * (1.0 + roll)
+    wait_s = max(rest(failures, spread_s, max(policy.hold_s, spread_s)), _asked(failed, policy))
+    until = now + timedelta(seconds=wait_s)
+    waiting = Transition(State.PENDING, claim.attempts, until, failed.reason, claim.absences)
     if now >= claim.deadline_at:
-        resting = _retry(claim, failed, now=now, policy=policy, roll=roll)
-    return replace(resting, hold_application_until=until, hold_state="throttled")
+        waiting = _retry(claim, failed, now=now, policy=policy, roll=roll)
+    if failed.status is not None and not _asked(failed, policy) and not failures:
+        return waiting
+    due_at = now if waiting.due_at is not None else None
+    return replace(waiting, due_at=due_at, rest=Rest(Standing.THROTTLED, until, failures + 1))
 
 
 def _due(claim: Claim, now: datetime, wait_s: float) -> datetime:

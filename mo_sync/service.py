@@ -7,67 +7,36 @@ what the daemon's jobs do in smaller steps.
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 import structlog
 
 from mo_sync.backoff import Policy
-from mo_sync.clock import Clock
-from mo_sync.errors import ExitCode
+from mo_sync.clock import Clock, Drift
+from mo_sync.errors import ExitCode, LedgerOutOfReach
 from mo_sync.feeds.drop import DropFeed
 from mo_sync.fetch import Fetcher
 from mo_sync.gateway import Credentials, Gateway
+from mo_sync.gateway.pace import Paces, Spacing
 from mo_sync.intake import Intake, Receipt
-from mo_sync.ledger import Ledger, claims, queries
-from mo_sync.lifecycle import Failed, Settlement, State, Stored
+from mo_sync.ledger import Ledger, applications, claims, queries, timekeeping
+from mo_sync.lifecycle import Settlement
 from mo_sync.presence import worker_name
 from mo_sync.reconciler import Reconciler
-from mo_sync.settings import Retry, Settings
+from mo_sync.settings import Application, Retry, Settings
 from mo_sync.store import Store, open_store
-from mo_sync.verdicts import Verdict
+from mo_sync.tally import Standings, Tally, exit_code, log_settled
 
-__all__ = ["Service", "Summary", "Tally", "exit_code", "policy_of"]
+__all__ = ["Service", "Summary", "furthest_s", "policy_of"]
 
 _log = structlog.get_logger(__name__)
 
-_NEEDS_A_PERSON = (State.FAILED, State.MISSING, State.REFUSED, State.QUARANTINED)
-_WILL_BE_RETRIED = (State.PENDING, State.FETCHING)
-
-
-@dataclass(slots=True)
-class Tally:
-    """What one pass did, counted as it is settled. Several threads may add; one reads at the end."""
-
-    states: Counter[State] = field(default_factory=Counter)
-    stored_bytes: int = 0
-    unanswered: int = 0
-    held_applications: set[str] = field(default_factory=set)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def add(self, settlements: Sequence[Settlement]) -> None:
-        """Count these."""
-        with self._lock:
-            for settlement in settlements:
-                self._add(settlement)
-
-    def _add(self, settlement: Settlement) -> None:
-        self.states[settlement.transition.state] += 1
-        match settlement.outcome:
-            case Stored(size=size):
-                self.stored_bytes += size
-            case Failed(verdict=Verdict.HOLD):
-                self.held_applications.add(settlement.claim.application_id)
-            case Failed(status=None):
-                self.unanswered += 1
-
-    @property
-    def gateway_silent(self) -> bool:
-        """Whether every single attempt ended without any answer."""
-        return self.unanswered > 0 and self.unanswered == self.states.total()
+_JUMP_S = 5.0
+_SLACK_S = 60.0
+_LONGEST_LEASES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +93,9 @@ class Service:
         self.intake = intake
         self.drop = drop
         self._fetcher = fetcher
-        self._watchers: list[Callable[[Sequence[Settlement]], None]] = [_log_settled]
+        self._watchers: list[Callable[[Sequence[Settlement]], None]] = [log_settled, Standings().tell]
+        self._drift = Drift(clock)
+        self._leases_count_from = clock.monotonic()
         self.reconciler = Reconciler(
             ledger=ledger,
             store=store,
@@ -136,6 +107,7 @@ class Service:
             worker=worker,
             watcher=self._settled,
             abort=gateway.abort,
+            paces=Paces(settings.sync.workers, _bounds(settings)),
         )
 
     @classmethod
@@ -149,7 +121,8 @@ class Service:
         except BaseException:
             ledger.close()
             raise
-        gateway = Gateway(settings.gateway, Credentials(settings.gateway, settings.applications), clock)
+        credentials = Credentials(settings.gateway, settings.applications)
+        gateway = Gateway(settings.gateway, credentials, clock, spacing=Spacing(lambda name: _rate(settings, name)))
         intake = Intake(ledger, clock, give_up_after_s=policy.give_up_after_s)
         drop = DropFeed(settings.drop, settings.limits, intake, clock, worker) if settings.drop.path else None
         fetcher = Fetcher(gateway, store, settings.limits, policy, clock)
@@ -170,14 +143,37 @@ class Service:
         self._watchers.append(watcher)
 
     def rescue(self) -> int:
-        """Make due again what dead workers held: at once for those seen dead here, else when their leases run out."""
+        """Make due again what dead workers held: at once for those seen dead here, else when their leases run out.
+
+        Also puts right what a clock that jumped left behind.
+        """
+        self._keep_time()
         dead = self.store.sweep()
         now = self.clock.now()
         freed = claims.rescue(self.ledger, dead, now=now) if dead else []
-        freed = [*freed, *claims.expire(self.ledger, now=now)]
+        if self.clock.monotonic() >= self._leases_count_from:
+            freed = [*freed, *claims.expire(self.ledger, now=now)]
         if freed:
             _log.info("claims.rescued", count=len(freed), dead_workers=len(dead))
-        return len(freed)
+        return len(freed) + applications.adopt(self.ledger, now=now)
+
+    def _keep_time(self) -> None:
+        """After a jump forward every lease looks run out: those that live get the time to be extended."""
+        jumped_s, lease_s = self._drift.jumped_s(), self.settings.sync.lease
+        if abs(jumped_s) >= _JUMP_S:
+            _log.warning("clock.jumped", seconds=round(jumped_s, 1), hint="see how this machine keeps its time")
+        if jumped_s >= _JUMP_S:
+            self._leases_count_from = self.clock.monotonic() + lease_s
+            self.reconciler.extend_leases()
+        corrected = timekeeping.put_right(
+            self.ledger,
+            now=self.clock.now(),
+            furthest_s=furthest_s(policy_of(self.settings.retry)),
+            lease_s=lease_s,
+            longest_lease_s=_LONGEST_LEASES * lease_s,
+        )
+        if corrected:
+            _log.warning("times.put-right", count=corrected, hint="they were written while a clock ran ahead")
 
     def ingest(self, stop: Callable[[], bool], *, wait_for_settle: bool = False) -> Receipt:
         """Read every feed once. ``stop`` is asked between batches, and so is a sign of progress too."""
@@ -197,6 +193,7 @@ class Service:
         receipt = self.ingest(stop.is_set, wait_for_settle=True)
         worked = self.reconciler.work(stop)
         self.reconciler.close(grace_s=self.settings.sync.stop_grace, hurry=hurry)
+        self.reconciler.note_pace()
         counts = queries.counts(self.ledger)
         return Summary(
             receipt=receipt,
@@ -212,12 +209,21 @@ class Service:
         )
 
     def reload(self, settings: Settings) -> None:
-        """Take over what can change while running: patience, limits, tokens. The caller says what needs a restart."""
+        """Take over what can change while running: patience, limits, tokens. The caller says what needs a restart.
+
+        Applications that rest are tried at once: this is how an operator says that something was mended.
+        """
         policy = policy_of(settings.retry)
         self.settings = settings
         self.gateway.credentials.reload()
         self._fetcher.adopt(settings.limits, policy)
         self.reconciler.adopt(policy, settings.limits)
+        try:
+            released = applications.release(self.ledger, now=self.clock.now())
+        except LedgerOutOfReach as error:
+            _log.warning("applications.not-released", error=str(error), hint="they are tried when their rest is over")
+        else:
+            _log.info("applications.released", applications=released)
 
     def close(self, *, grace_s: float = 0.0, hurry: threading.Event | None = None) -> bool:
         """End the work, then close what was opened. Whether every thread ended. ``hurry`` cuts the grace short."""
@@ -242,27 +248,15 @@ class Service:
             watcher(settlements)
 
 
-def exit_code(tally: Tally, counts: dict[State, int], *, paused: bool) -> ExitCode:
-    """What a pass exits with: come back (4, or 75 when nothing was possible), look (5), or done (0)."""
-    if any(counts.get(state) for state in _WILL_BE_RETRIED):
-        return ExitCode.NOTHING_POSSIBLE_NOW if paused or tally.gateway_silent else ExitCode.WORK_REMAINS
-    if any(counts.get(state) for state in _NEEDS_A_PERSON):
-        return ExitCode.NEEDS_A_PERSON
-    return ExitCode.SETTLED
+def furthest_s(policy: Policy) -> float:
+    """No attachment and no application ever waits for longer than this, in seconds."""
+    return max(policy.max_delay_s, policy.hold_s, policy.snooze_s, 2 * policy.base_s) + _SLACK_S
 
 
-def _log_settled(settlements: Sequence[Settlement]) -> None:
-    """One line per attachment: at info what came to rest, at warning what needs a person, else at debug."""
-    for settlement in settlements:
-        state = settlement.transition.state
-        log = _log.warning if state in _NEEDS_A_PERSON else _log.info
-        log(
-            f"attachment.{state}",
-            attachment=settlement.claim.attachment_id,
-            message=settlement.claim.message_id,
-            application=settlement.claim.application_id,
-            attempts=settlement.transition.attempts,
-            reason=settlement.transition.reason,
-            due_at=settlement.transition.due_at.isoformat() if settlement.transition.due_at else None,
-            size=settlement.outcome.size if isinstance(settlement.outcome, Stored) else None,
-        )
+def _bounds(settings: Settings) -> dict[str, int]:
+    return {name: one.workers for name, one in settings.applications.items() if one.workers is not None}
+
+
+def _rate(settings: Settings, application_id: str) -> float | None:
+    own = settings.applications.get(application_id, Application()).requests_per_second
+    return settings.gateway.requests_per_second if own is None else own

@@ -13,7 +13,7 @@ from mo_sync.cli.output import Output, age, bytes_text, local_time, mask_number
 from mo_sync.cli.story import timeline
 from mo_sync.clock import SystemClock
 from mo_sync.errors import ExitCode, UsageError
-from mo_sync.ledger import Ledger, interventions, queries
+from mo_sync.ledger import Ledger, applications, interventions, queries
 from mo_sync.ledger.queries import AttachmentRow, Filters, Status
 from mo_sync.lifecycle import State
 from mo_sync.readings import moment
@@ -169,6 +169,36 @@ def retry(
     return ExitCode.SETTLED
 
 
+@app.command()
+def release(
+    ctx: typer.Context,
+    *,
+    application: Annotated[
+        list[str] | None, typer.Option("--application", metavar="ID", help="An application that rests; repeat it.")
+    ] = None,
+    all_applications: Annotated[bool, typer.Option("--all-applications", help="Every one that rests.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Try an application at once that rests because of its credentials, its credit or the gateway.
+
+    One of its attachments is tried first; the others follow when that goes well.
+
+    Example: mo-sync ledger release --application 17226
+    """
+    if bool(application) == all_applications:
+        hint = "name one with --application, or take --all-applications"
+        raise UsageError("nothing-chosen", "it was not said what to release", hint=hint)
+    context = context_of(ctx)
+    output = context.output(as_json=as_json)
+    with _opened(context) as ledger:
+        released = applications.release(ledger, now=SystemClock().now(), ids=application or ())
+    if output.as_json:
+        output.json({"released": released})
+    else:
+        output.say(f"tried at once: {', '.join(released)}" if released else "none of them rests")
+    return ExitCode.SETTLED
+
+
 def _opened(context: Context) -> Ledger:
     return Ledger.open(context.loaded().settings.ledger)
 
@@ -229,8 +259,10 @@ def _show_status(output: Output, found: Status, *, now: datetime, utc: bool) -> 
         output.say(f"{name:15} {value}")
     for application in found.applications:
         if application.state != "active":
-            until = f" until {local_time(application.until, utc=utc)}" if application.until else ""
+            until = f", tried next {local_time(application.until, utc=utc)}" if application.until else ""
             output.say(f"application {application.id} is {application.state}{until}: {application.reason}")
+        elif application.workers is not None:
+            output.say(f"application {application.id} is slowed to {application.workers} fetches at once")
 
 
 def _due(due_at: datetime | None, *, now: datetime, utc: bool) -> str:

@@ -7,8 +7,8 @@ from datetime import datetime
 from shlex import quote
 
 from mo_sync.cli.output import age, bytes_text, local_time, mask_number
-from mo_sync.ledger.queries import Announcement, AttachmentRow, AttemptRow, MessageRow, Story
-from mo_sync.lifecycle import State
+from mo_sync.ledger.queries import Announcement, ApplicationRow, AttachmentRow, AttemptRow, MessageRow, Story
+from mo_sync.lifecycle import Standing, State
 
 __all__ = ["timeline"]
 
@@ -26,6 +26,8 @@ def timeline(story: Story, *, now: datetime, utc: bool, reveal: bool) -> Iterato
             if attempt.attachment_id == attachment.id:
                 yield _attempt(attempt, utc=utc)
         yield from _now(attachment, now=now, utc=utc)
+        if attachment.state == State.PENDING and story.application is not None:
+            yield from _rests(story.application, utc=utc)
     if story.message is not None and not story.attachments:
         yield "no attachments"
 
@@ -38,6 +40,16 @@ def _message(message: MessageRow, *, utc: bool, reveal: bool) -> Iterator[str]:
     yield f"  {local_time(message.recorded_at, utc=utc)}  recorded"
     if message.av_status is not None:
         yield f"  virus scan by Syniverse: {message.av_status}"
+
+
+def _rests(application: ApplicationRow, *, utc: bool) -> Iterator[str]:
+    """What keeps even what is due from being fetched."""
+    if application.state != Standing.ACTIVE and application.until is not None:
+        yield f"  but application {application.id} is {application.state}: {application.reason}"
+        yield (
+            f"  it is tried again at {local_time(application.until, utc=utc)}; at once:"
+            f" mo-sync ledger release --application {shell_word(application.id)}"
+        )
 
 
 def _shown(address: str | None, reveal: bool) -> str:

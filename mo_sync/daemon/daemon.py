@@ -98,6 +98,7 @@ class Daemon:
             self._nudge("reconcile")
 
     def _heartbeat(self) -> None:
+        self._service.reconciler.note_pace()
         counts = queries.counts(self._service.ledger)
         troubles = self._ticks.troubles() + ([self._paused] if self._paused else [])
         status = ", ".join(f"{counts.get(state, 0)} {state}" for state in (State.STORED, State.PENDING, State.FAILED))
@@ -126,6 +127,7 @@ class Daemon:
                 _log.error("watchdog.starving", late=late, hint="a job does not complete; systemd will restart us")
             else:
                 self._systemd.alive()
+            self._schedule.keep_on_time()
             self._clock.wait(self._woken, pause_s)
             self._woken.clear()
             if self._reload_wanted.is_set():
@@ -140,6 +142,7 @@ class Daemon:
             _log.error("settings.not-reloaded", error=str(error), hint="the old settings stay in force")
         else:
             self._service.reload(settings)
+            self._nudge("reconcile")
             _log.info("settings.reloaded", need_restart=need_restart)
         self._systemd.ready("working")
 

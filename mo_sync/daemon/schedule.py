@@ -8,8 +8,9 @@ move the next run of the job at its interval is a race with the scheduler, which
 from __future__ import annotations
 
 import threading
-from datetime import UTC
+from datetime import UTC, timedelta
 
+import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
@@ -17,6 +18,10 @@ from mo_sync.clock import Clock
 from mo_sync.daemon.ticks import Job, Ticks
 
 __all__ = ["Schedule"]
+
+_log = structlog.get_logger(__name__)
+
+_LATE_S = 2.0
 
 
 class Schedule:
@@ -63,6 +68,15 @@ class Schedule:
                 return
             self._asked.add(name)
             self._scheduler.add_job(self._tick, args=[job], name=name)
+
+    def keep_on_time(self) -> None:
+        """Bring back what a wall clock that was set back by hours put off for as long: APScheduler knows no other."""
+        now = self._clock.now()
+        for name, job in self._jobs.items():
+            known = self._scheduler.get_job(name)
+            if known is not None and known.next_run_time > now + timedelta(seconds=job.interval_s + _LATE_S):
+                _log.warning("job.brought-back", job=name, was_due=known.next_run_time.isoformat())
+                known.modify(next_run_time=now)
 
     def stop(self) -> None:
         """No tick begins any more; waits for those that run. They hear of the stop by an event of their own."""

@@ -10,7 +10,7 @@ import importlib.metadata
 import json
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
 import requests
@@ -22,6 +22,7 @@ from mo_sync.gateway.asking import Asker, Call, Reply
 from mo_sync.gateway.content import Content
 from mo_sync.gateway.credentials import Credentials
 from mo_sync.gateway.origins import segment
+from mo_sync.gateway.pace import Spacing
 from mo_sync.gateway.replies import Metadata
 from mo_sync.lifecycle import Failed, Interrupted
 from mo_sync.verdicts import Step, Trouble
@@ -48,15 +49,22 @@ class Gateway:
     """The gateway's client. Safe to use from many threads; each keeps connections of its own."""
 
     def __init__(
-        self, gateway: settings.Gateway, credentials: Credentials, clock: Clock, *, version: str | None = None
+        self,
+        gateway: settings.Gateway,
+        credentials: Credentials,
+        clock: Clock,
+        *,
+        version: str | None = None,
+        spacing: Spacing | None = None,
     ) -> None:
-        """``version`` is what the User-Agent says, by default the installed one.
+        """``version`` is what the User-Agent says, by default the installed one; ``spacing`` says who waits how long.
 
         Raises ConfigurationError ``base-url-invalid``, ``proxy-invalid`` or ``ca-bundle-invalid``.
         """
         self.credentials = credentials
         self._clock = clock
         self._aborted = threading.Event()
+        self._spacing = spacing
         agent = f"mo-sync/{version or _installed_version()} (python-requests/{requests.__version__})"
         self._asker = Asker(gateway, credentials, clock, user_agent=agent, aborted=self._aborted.is_set)
 
@@ -85,7 +93,7 @@ class Gateway:
         address = f"{_CONTENT}/{path}/content"
         secrets = (token.value, path)
         call = Call(Step.CONTENT, address, application_id, token.started, secrets=secrets, elsewhere=True)
-        reply = self._asker.ask(call)
+        reply = self._ask(call)
         if not isinstance(reply, Reply):
             return reply
         if reply.response.status_code != 200:
@@ -127,11 +135,20 @@ class Gateway:
         """Close the connections that lie idle."""
         self._asker.close()
 
+    def _ask(self, call: Call) -> Reply | Failed | Interrupted:
+        """In its turn, where requests are spaced; that wait counts for no time limit."""
+        if self._spacing is not None and call.application_id is not None:
+            wait_s = self._spacing.wait_s(call.application_id, self._clock.monotonic())
+            if wait_s > 0 and self._clock.wait(self._aborted, wait_s):
+                return Interrupted()
+            call = replace(call, started=call.started + wait_s)
+        return self._asker.ask(call)
+
     def _answer(
         self, call: Call, meaning: Callable[[bytes], Meaning | None], *, good: tuple[int, ...] = (200,)
     ) -> Meaning | Failed | Interrupted:
         """What the answer's body means by ``meaning``; when it means nothing, it may still say why."""
-        reply = self._asker.ask(call)
+        reply = self._ask(call)
         if not isinstance(reply, Reply):
             return reply
         status = reply.response.status_code

@@ -6,51 +6,85 @@ means that the claim is no longer the caller's, and then nothing else is written
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import cache
+from math import ceil
+from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, Integer, Row, Select, and_, bindparam, func, literal, select, update
+from sqlalchemy import Connection, Integer, Row, Select, and_, bindparam, literal, select, update
 from sqlalchemy.sql import ColumnElement
 from sqlalchemy.sql.dml import ReturningUpdate
 
+from mo_sync.ledger import applications
+from mo_sync.ledger.applications import Waiting
 from mo_sync.ledger.dialect import random_token, skips_locked
 from mo_sync.ledger.ledger import Ledger
-from mo_sync.ledger.schema import application, attachment, is_in, message
+from mo_sync.ledger.schema import attachment, is_in, message
 from mo_sync.ledger.settling import NO_LEASE, settle, write_attempts
-from mo_sync.lifecycle import Claim, State
+from mo_sync.lifecycle import Claim, Standing, State
 
-__all__ = ["claim", "expire", "extend", "give_back", "next_due", "owned", "rescue", "settle"]
+__all__ = ["Room", "claim", "expire", "extend", "give_back", "owned", "rescue", "settle"]
 
 
-def claim(ledger: Ledger, *, worker: str, count: int, now: datetime, lease_s: float) -> list[Claim]:
+Room = Callable[[str, bool], int]
+"""How many attachments of an application may be lent now; the second argument says whether it is the only one."""
+
+
+def claim(
+    ledger: Ledger, *, worker: str, count: int, now: datetime, lease_s: float, room: Room | None = None
+) -> list[Claim]:
     """Lend up to ``count`` due attachments to ``worker`` until ``lease_s`` seconds from ``now``, the longest due first.
 
-    Those of an application that rests are left alone. Two callers never get the same one: the lease is drawn for each
-    row by chance, in the same statement that finds it still pending.
+    Applications take turns, each within its ``room`` (None: no bounds), so that one with a long backlog slows no other.
+    One that rests is left alone; when its rest is over, one attachment probes it. Two callers never get the same
+    attachment: the lease is drawn for each row by chance, in the same statement that finds it still pending.
     """
-    terms = {"b_now": now, "b_until": now + timedelta(seconds=lease_s), "b_worker": worker, "b_count": count}
+    with ledger.read() as connection:
+        asked = _turns(applications.waiting(connection, now=now), room, alone=applications.at_most_one(connection))
+    if not asked:
+        return []
+    until = now + timedelta(seconds=lease_s)
+    terms = {"b_now": now, "b_until": until, "b_worker": worker}
+    lent: dict[str, int] = {}
     with ledger.begin() as connection:
-        ids = list(connection.execute(_lending(connection.dialect.name), terms).scalars())
-        rows = connection.execute(_lent(), {"b_ids": ids}).all() if ids else []
-    return [_claim(row) for row in rows]
+        for turn, (waiting, most) in enumerate(asked):
+            share = min(most, ceil((count - len(lent)) / (len(asked) - turn)))
+            if waiting.standing is not Standing.ACTIVE:
+                share = int(share > 0 and applications.probe(connection, waiting.id, now=now, until=until))
+            if share:
+                lending = _lending(connection.dialect.name, probing=waiting.standing is not Standing.ACTIVE)
+                found = connection.execute(lending, terms | {"b_application": waiting.id, "b_count": share})
+                lent |= dict.fromkeys(found.scalars(), waiting.failures)
+        rows = connection.execute(_lent(), {"b_ids": list(lent)}).all() if lent else []
+    return [_claim(row, lent[row.id]) for row in rows]
+
+
+def _turns(found: Sequence[Waiting], room: Room | None, *, alone: bool) -> list[tuple[Waiting, int]]:
+    """Those that have room, the least of it first: what they leave of their share goes to the others."""
+    if room is None:
+        return [(waiting, sys.maxsize) for waiting in found]
+    rooms = [(waiting, room(waiting.id, alone)) for waiting in found]
+    return sorted(((waiting, most) for waiting, most in rooms if most > 0), key=itemgetter(1))
 
 
 # Statements that are used all the time are built once: building one costs more than running it.
 
 
 @cache
-def _lending(dialect: str) -> ReturningUpdate[Any]:
-    rests = select(application.c.id).where(application.c.until > bindparam("b_now"))
+def _lending(dialect: str, *, probing: bool) -> ReturningUpdate[Any]:
+    # A probe is what failed the least, so that a bad attachment does not make a good application rest on.
+    order = (attachment.c.attempts, attachment.c.due_at) if probing else (attachment.c.due_at,)
     due = (
         select(attachment.c.id)
         .where(
             is_in(State.PENDING),
+            attachment.c.application_id == bindparam("b_application"),
             attachment.c.due_at <= bindparam("b_now"),
-            attachment.c.application_id.not_in(rests),
         )
-        .order_by(attachment.c.due_at)
+        .order_by(*order)
         .limit(bindparam("b_count", type_=Integer))
     )
     if skips_locked(dialect):
@@ -87,7 +121,7 @@ def _lent() -> Select[Any]:
     )
 
 
-def _claim(row: Row[Any]) -> Claim:
+def _claim(row: Row[Any], application_failures: int) -> Claim:
     return Claim(
         attachment_id=row.id,
         message_id=row.message_id,
@@ -101,6 +135,7 @@ def _claim(row: Row[Any]) -> Claim:
         declared_type=row.declared_type,
         av_status=row.av_status,
         absences=row.absences,
+        application_failures=application_failures,
     )
 
 
@@ -214,11 +249,3 @@ def _release(
     if rows:
         write_attempts(connection, rows)
     return [row.id for row in changed]
-
-
-def next_due(ledger: Ledger) -> datetime | None:
-    """When the next pending attachment is due; None when none is pending."""
-    query = select(func.min(attachment.c.due_at, type_=attachment.c.due_at.type)).where(is_in(State.PENDING))
-    with ledger.read() as connection:
-        due_at: datetime | None = connection.execute(query).scalar_one()
-    return due_at

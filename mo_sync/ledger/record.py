@@ -18,12 +18,13 @@ from sqlalchemy import Connection, and_, func, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from mo_sync.events import Envelope, MoMessage, RawEvent, Rejected, payload_text
+from mo_sync.ledger.applications import keep_known
 from mo_sync.ledger.bulk import write
 from mo_sync.ledger.dialect import Insert, insert, take_turns_recording
 from mo_sync.ledger.engine import translated
 from mo_sync.ledger.ledger import Ledger
 from mo_sync.ledger.schema import attachment, event, message
-from mo_sync.lifecycle import State
+from mo_sync.lifecycle import Standing, State
 from mo_sync.readings import plain
 
 __all__ = ["Recorded", "record"]
@@ -186,6 +187,7 @@ def _record_attachments(connection: Connection, messages: Iterable[MoMessage], t
     if not rows:
         return {}
     write(connection, _keeping, list(rows.values()))
+    _record_applications(connection, {row["application_id"] for row in rows.values()}, terms)
     owners: dict[str, str] = {}
     for some in _chunks(list(rows)):
         found = connection.execute(select(attachment.c.id, attachment.c.message_id).where(attachment.c.id.in_(some)))
@@ -195,6 +197,11 @@ def _record_attachments(connection: Connection, messages: Iterable[MoMessage], t
         for message_id in message_ids - {owners[attachment_id]}:
             strangers.setdefault(message_id, []).append(f"{attachment_id} belongs to message {owners[attachment_id]}")
     return strangers
+
+
+def _record_applications(connection: Connection, ids: Iterable[str], terms: _Terms) -> None:
+    rows = [{"id": name, "state": Standing.ACTIVE.value, "updated_at": terms.now} for name in sorted(ids)]
+    write(connection, keep_known, rows)
 
 
 def _keeping(dialect: str) -> Insert:

@@ -25,12 +25,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class ApplicationRow:
-    """An application that is, or was, in trouble."""
+    """An application, how it stands, and how fast it goes."""
 
     id: str
     state: str
     until: datetime | None
     reason: str | None
+    failures: int
+    workers: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,16 +5,15 @@ An attachment changes only if its lease is still the one that was lent; if not, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Connection, Insert, Select, Update, bindparam, func, or_, select, update
+from sqlalchemy import Connection, Insert, Select, Update, bindparam, func, select, update
 
-from mo_sync.ledger.dialect import insert
+from mo_sync.ledger import applications
 from mo_sync.ledger.ledger import Ledger
-from mo_sync.ledger.schema import application, attachment, attempt, is_in
+from mo_sync.ledger.schema import attachment, attempt, is_in
 from mo_sync.lifecycle import Failed, Interrupted, Refused, Settlement, State, Stored
 
 __all__ = ["NO_LEASE", "settle", "write_attempts"]
@@ -34,7 +33,7 @@ def settle(ledger: Ledger, settlements: Sequence[Settlement], *, worker: str) ->
             _settle(connection, [settlement for settlement in kept if isinstance(settlement.outcome, kind)])
         if kept:
             write_attempts(connection, [_attempt(settlement, worker) for settlement in kept])
-            _tell_applications(connection, kept)
+            applications.tell(connection, kept)
     return [settlement.claim.lease in mine for settlement in settlements]
 
 
@@ -159,58 +158,3 @@ def _noting(names: tuple[str, ...]) -> Insert:
     )
     given: dict[str, Any] = {name: bindparam(name) for name in names if not name.startswith("b_")}
     return attempt.insert().values(attachment_id=bindparam("b_attachment_id"), number=earlier, **given)
-
-
-def _tell_applications(connection: Connection, settlements: Iterable[Settlement]) -> None:
-    """An application that is in trouble rests, never for shorter than it was told before; one that answers does not.
-
-    In the order of their ids, so that two workers that settle at the same time wait for each other in one direction.
-    """
-    by_application: dict[str, list[Settlement]] = {}
-    for settlement in settlements:
-        by_application.setdefault(settlement.claim.application_id, []).append(settlement)
-    for application_id, told in sorted(by_application.items()):
-        rests = [settlement for settlement in told if settlement.transition.hold_application_until is not None]
-        if rests:
-            _rest(connection, application_id, max(rests, key=_rests_until))
-        answers = [settlement for settlement in told if isinstance(settlement.outcome, Stored)]
-        if answers:
-            _wake(connection, application_id, max(answers, key=_began))
-
-
-def _rests_until(settlement: Settlement) -> datetime:
-    assert settlement.transition.hold_application_until is not None  # noqa: S101  chosen by that above
-    return settlement.transition.hold_application_until
-
-
-def _began(settlement: Settlement) -> datetime:
-    return settlement.started_at
-
-
-def _rest(connection: Connection, application_id: str, settlement: Settlement) -> None:
-    changes = {
-        "state": settlement.transition.hold_state or "held",
-        "until": settlement.transition.hold_application_until,
-        "reason": settlement.transition.reason,
-        "updated_at": settlement.finished_at,
-    }
-    statement = insert(connection.dialect.name, application)
-    longer = or_(application.c.until.is_(None), application.c.until < statement.excluded.until)
-    connection.execute(
-        statement.values(id=application_id, **changes).on_conflict_do_update(
-            index_elements=["id"], set_=changes, where=longer
-        )
-    )
-
-
-def _wake(connection: Connection, application_id: str, settlement: Settlement) -> None:
-    """What was stored may have been asked for before the trouble; only a rest over by then is known to be mended."""
-    connection.execute(
-        update(application)
-        .where(
-            application.c.id == application_id,
-            application.c.state != "active",
-            application.c.until <= settlement.started_at,
-        )
-        .values(state="active", until=None, reason=None, updated_at=settlement.finished_at)
-    )

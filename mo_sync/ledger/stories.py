@@ -8,8 +8,8 @@ from sqlalchemy import Connection, func, select
 
 from mo_sync.errors import UsageError
 from mo_sync.ledger.ledger import Ledger
-from mo_sync.ledger.rows import Announcement, AttachmentRow, AttemptRow, MessageRow, attachments, rows
-from mo_sync.ledger.schema import attachment, attempt, event, message
+from mo_sync.ledger.rows import Announcement, ApplicationRow, AttachmentRow, AttemptRow, MessageRow, attachments, rows
+from mo_sync.ledger.schema import application, attachment, attempt, event, message
 from mo_sync.readings import plain
 
 __all__ = ["Story", "find_story"]
@@ -27,6 +27,7 @@ class Story:
     events: tuple[Announcement, ...]
     attachments: tuple[AttachmentRow, ...]
     attempts: tuple[AttemptRow, ...]
+    application: ApplicationRow | None
 
 
 def find_story(ledger: Ledger, wanted: str) -> Story:
@@ -75,6 +76,8 @@ def _story(connection: Connection, kind: str, found: str) -> Story:
     shown = rows(connection, attachments().where(which).order_by(attachment.c.position), AttachmentRow)
     tries = select(attempt).where(attempt.c.attachment_id.in_([row.id for row in shown])).order_by(attempt.c.id)
     messages = rows(connection, select(message).where(message.c.id == message_id), MessageRow)
+    named = [row.application_id for row in messages]
+    applications = rows(connection, select(application).where(application.c.id.in_(named)), ApplicationRow)
     return Story(
         kind=kind,
         id=found,
@@ -82,4 +85,5 @@ def _story(connection: Connection, kind: str, found: str) -> Story:
         events=tuple(rows(connection, select(event).where(announced).order_by(event.c.id), Announcement)),
         attachments=tuple(shown),
         attempts=tuple(rows(connection, tries, AttemptRow)),
+        application=applications[0] if applications else None,
     )

@@ -29,6 +29,9 @@ _COUNTED = (
     "erased",
 )
 
+_LONG_TROUBLED = 5
+"""After so many tries in vain a gateway that takes no more is a person's problem too."""
+
 
 def statements(dialect: str) -> dict[str, str]:
     """The SELECT of each view, by its name."""
@@ -76,15 +79,17 @@ from attachment a join message m on m.id = a.message_id
 
 
 def _problem(dialect: str) -> str:
-    attachment, event, message = (shell_word(dialect, column) for column in ("a.id", "e.event_key", "e.message_id"))
+    columns = ("a.id", "e.event_key", "e.message_id", "p.id")
+    attachment, event, message, application = (shell_word(dialect, column) for column in columns)
     return f"""
 select a.state as kind, a.id, a.application_id, a.updated_at as since, a.error as reason,
   case a.state when 'quarantined' then 'mo-sync ledger show ' || {attachment}
   else 'mo-sync ledger retry ' || {attachment} end as command
 from attachment a where a.state in ('failed', 'missing', 'refused', 'quarantined')
 union all
-select 'application ' || p.state, p.id, p.id, p.updated_at, p.reason, 'mo-sync doctor'
-from application p where p.state = 'held'
+select 'application ' || p.state, p.id, p.id, p.updated_at, p.reason,
+  'mo-sync doctor; mo-sync ledger release --application ' || {application}
+from application p where p.state = 'held' or (p.state = 'throttled' and p.failures >= {_LONG_TROUBLED})
 union all
 select 'rejected event', e.event_key, null, e.received_at, e.reason, 'mo-sync ledger show ' || {event}
 from event e where e.state = 'rejected'

@@ -76,7 +76,7 @@ class Crew:
         while (claim := self._line.get()) is not None:
             started_at = self._clock.now()
             result = Result(claim, self._one(claim), started_at)
-            self._flight.fetched()
+            self._flight.fetched(claim)
             self._finished(result)
 
     def _one(self, claim: Claim) -> Fetched | Outcome:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -24,19 +25,19 @@ class Flight:
         self._limit = workers + backlog
         self._changed = threading.Condition()
         self._in_air: dict[str, Claim] = {}
-        self._fetching = 0
+        self._fetching: Counter[str] = Counter()
         self._landings = 0
 
     def launch(self, claims: Sequence[Claim]) -> None:
         """These claims are now being fetched."""
         with self._changed:
             self._in_air.update((claim.lease, claim) for claim in claims)
-            self._fetching += len(claims)
+            self._fetching.update(claim.application_id for claim in claims)
 
-    def fetched(self) -> None:
+    def fetched(self, claim: Claim) -> None:
         """One worker is idle again; its claim is still in the air."""
         with self._changed:
-            self._fetching -= 1
+            self._fetching[claim.application_id] -= 1
             self._changed.notify_all()
 
     def land(self, leases: Iterable[str]) -> None:
@@ -64,7 +65,11 @@ class Flight:
 
     def room(self) -> int:
         """How many claims may be launched now."""
-        return max(0, min(self._workers - self._fetching, self._limit - len(self._in_air)))
+        return max(0, min(self._workers - self._fetching.total(), self._limit - len(self._in_air)))
+
+    def fetching(self, application_id: str) -> int:
+        """How many workers are busy with an application."""
+        return self._fetching[application_id]
 
     def wait_for_room(self, wanted: int, *, patience_s: float) -> int:
         """Wait up to ``patience_s`` for room for ``wanted`` claims; answers the room there is then, perhaps none.

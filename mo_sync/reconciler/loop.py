@@ -22,7 +22,10 @@ import structlog
 from mo_sync.backoff import Policy
 from mo_sync.clock import Clock
 from mo_sync.errors import LedgerOutOfReach
-from mo_sync.ledger import Ledger, claims
+from mo_sync.fetch import Fetched
+from mo_sync.gateway.pace import Answer, Paces, share_of
+from mo_sync.ledger import Ledger, applications, claims
+from mo_sync.lifecycle import Claim, Outcome
 from mo_sync.reconciler.crew import Crew, Fetch
 from mo_sync.reconciler.finisher import Finisher, Watcher
 from mo_sync.reconciler.flight import Flight
@@ -70,6 +73,7 @@ class Reconciler:
         worker: str,
         watcher: Watcher,
         abort: Callable[[], None],
+        paces: Paces,
     ) -> None:
         self._ledger = ledger
         self._store = store
@@ -78,6 +82,8 @@ class Reconciler:
         self._clock = clock
         self._worker = worker
         self._abort = abort
+        self._fetch = fetch
+        self._paces = paces
         self._flight = Flight(sync.workers, backlog=sync.batch)
         self._finisher = Finisher(
             ledger=ledger,
@@ -89,10 +95,13 @@ class Reconciler:
             batch=sync.batch,
             watcher=watcher,
         )
-        self._crew = Crew(fetch, size=sync.workers, flight=self._flight, finished=self._finisher.take, clock=clock)
+        self._crew = Crew(
+            self._fetch_at_pace, size=sync.workers, flight=self._flight, finished=self._finisher.take, clock=clock
+        )
         self._closing = threading.Event()
         self._keeper = threading.Thread(target=self._keep_leases, name="lease-keeper", daemon=True)
         self._started = False
+        self._noted: dict[str, int | None] = {}
 
     def adopt(self, policy: Policy, limits: Limits) -> None:
         """From now on be this patient and this strict (after a reload)."""
@@ -113,9 +122,13 @@ class Reconciler:
             new = self._claim_for_idle_workers()
             claimed += new
             if not new:
-                if not len(self._flight):
+                quiet_s = self._paces.quiet_s(self._clock.monotonic())
+                if len(self._flight):
+                    self._flight.wait_for_landing(patience_s=_LOOK_AGAIN_S)
+                elif quiet_s:
+                    self._clock.wait(stop, quiet_s)
+                else:
                     return Worked(claimed, idle=True)
-                self._flight.wait_for_landing(patience_s=_LOOK_AGAIN_S)
             if until is not None and self._clock.monotonic() >= until:
                 break
         return Worked(claimed, idle=False)
@@ -166,12 +179,39 @@ class Reconciler:
             self._flight.wait_for_room(1, patience_s=_LOOK_AGAIN_S)
             return 0
         lent = claims.claim(
-            self._ledger, worker=self._worker, count=count, now=self._clock.now(), lease_s=self._sync.lease
+            self._ledger,
+            worker=self._worker,
+            count=count,
+            now=self._clock.now(),
+            lease_s=self._sync.lease,
+            room=self._room,
         )
         if lent:
             _log.debug("claims.taken", count=len(lent))
             self._crew.hand_out(lent)
         return len(lent)
+
+    def _room(self, application_id: str, alone: bool) -> int:
+        """How many more of its attachments may be fetched now: what it bears, and what it leaves to others."""
+        busy = self._flight.fetching(application_id)
+        bears = self._paces.limit(application_id, self._clock.monotonic()) - busy
+        return min(bears, share_of(self._flight.room(), busy, alone=alone))
+
+    def _fetch_at_pace(self, claim: Claim, stop: Callable[[], bool]) -> Fetched | Outcome:
+        began = self._clock.monotonic()
+        product = self._fetch(claim, stop)
+        now = self._clock.monotonic()
+        if isinstance(product, Fetched):
+            self._paces.tell(claim.application_id, claim.attachment_id, Answer.GOOD, began=began, now=now)
+            return product
+        return self._paces.judge(claim, product, began=began, now=now, rest_s=self._finisher.policy.base_s)
+
+    def note_pace(self) -> None:
+        """Write down how fast each application goes, where that changed. Raises LedgerOutOfReach."""
+        paces = self._paces.slowed()
+        changed = {name: count for name, count in paces.items() if self._noted.get(name) != count}
+        applications.note_pace(self._ledger, changed)
+        self._noted = paces
 
     def _no_room(self) -> str | None:
         free = self._store.free_bytes()
@@ -182,15 +222,19 @@ class Reconciler:
     def _keep_leases(self) -> None:
         """Extend what is in the air three times a lease, so that a long download keeps what it was lent."""
         while not self._clock.wait(self._closing, self._sync.lease / 3):
-            flying = self._flight.claims()
-            if not flying:
-                continue
-            until = self._clock.now() + timedelta(seconds=self._sync.lease)
-            try:
-                kept = claims.extend(self._ledger, flying, until=until)
-            except LedgerOutOfReach as error:
-                _log.warning("leases.not-extended", error=str(error), claims=len(flying))
-                continue
+            self.extend_leases()
+
+    def extend_leases(self) -> None:
+        """Extend the lease of everything in the air, counted from now. A ledger out of reach is logged."""
+        flying = self._flight.claims()
+        if not flying:
+            return
+        until = self._clock.now() + timedelta(seconds=self._sync.lease)
+        try:
+            kept = claims.extend(self._ledger, flying, until=until)
+        except LedgerOutOfReach as error:
+            _log.warning("leases.not-extended", error=str(error), claims=len(flying))
+        else:
             self._flight.extended(kept, until)
 
     def _give_back_the_rest(self) -> None:

@@ -35,7 +35,7 @@ class Key:
     """One key. ``kind`` is what its value is, ``allowed`` says so in words, ``default`` is as one would write it."""
 
     name: Name
-    kind: Literal["duration", "size", "path", "secret", "choice", "whole", "switch", "text", "list", "table"]
+    kind: Literal["duration", "size", "path", "secret", "choice", "whole", "number", "switch", "text", "list", "table"]
     allowed: str
     default: object
     meaning: str
@@ -110,7 +110,9 @@ def nearest(name: Name) -> str | None:
     """
     given_id = name[1] if len(name) > 1 and name[0] == "applications" else ANY_ID
     known = [tuple(given_id if part == ANY_ID else part for part in key) for key in (*keys(), *sections()) if key]
-    likeness, best = max((_likeness(name, candidate), candidate) for candidate in known)
+    # Whoever left out the application did not mean one.
+    meant = [candidate for candidate in known if ANY_ID not in candidate or len(name) == len(candidate)]
+    likeness, best = max((_likeness(name, candidate), candidate) for candidate in meant)
     return dotted(best) if likeness > 0.7 else None
 
 
@@ -170,6 +172,7 @@ _KINDS: Mapping[type, tuple[Any, str]] = {
     Path: ("path", "a path"),
     bool: ("switch", "true or false"),
     int: ("whole", "a whole number"),
+    float: ("number", "a number"),
     str: ("text", "a text"),
 }
 

@@ -51,6 +51,9 @@ class Gateway(_Section):
     ca_bundle: Path | None = Field(
         None, description="Certificates to trust instead of the usual ones (PEM).", examples=["/etc/ssl/company.pem"]
     )
+    requests_per_second: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="A ceiling for each application; none when absent.", examples=[20]
+    )
 
 
 class Application(_Section):
@@ -61,6 +64,12 @@ class Application(_Section):
     )
     token_file: Path | None = Field(
         None, description="A file that holds this application's token, and nothing else.", examples=["17226.token"]
+    )
+    workers: int | None = Field(
+        None, ge=1, description="Fetches at the same time; `sync.workers` when absent.", examples=[16]
+    )
+    requests_per_second: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="A ceiling; the gateway's when absent.", examples=[5]
     )
 
 

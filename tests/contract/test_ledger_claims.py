@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from mo_sync.ledger import Ledger
-from mo_sync.ledger.claims import claim, expire, extend, give_back, next_due, owned, rescue
+from mo_sync.ledger.claims import claim, expire, extend, give_back, owned, rescue
 from mo_sync.lifecycle import Claim
 from mo_sync.settings import Ledger as LedgerSettings
 from tests.contract.conftest import House
@@ -71,10 +71,8 @@ def test_the_longest_due_are_lent_first_and_no_more_than_asked_for(ledger: Ledge
 def test_what_is_due_later_is_left_alone_until_then(ledger: Ledger) -> None:
     recorded(ledger, announced("E1"), now=later(100))
 
-    assert next_due(ledger) == later(100)
     assert lent(ledger, at_s=99.999999) == []
     assert ids(lent(ledger, at_s=100)) == ["A1"]
-    assert next_due(ledger) is None
 
 
 def test_an_application_that_rests_is_left_alone_until_then_and_slows_no_other(ledger: Ledger) -> None:
@@ -82,11 +80,9 @@ def test_an_application_that_rests_is_left_alone_until_then_and_slows_no_other(l
     recorded(ledger, announced("E1", "M1", ["A1"], application_id="1"))
     recorded(ledger, announced("E2", "M2", ["A2"], application_id="2"), now=later(1))
     with ledger.begin() as connection:
-        at = "timestamptz " if ledger.dialect == "postgresql" else ""
-        until = f"{at}'2026-11-20T12:10:00.000000Z'"
         connection.exec_driver_sql(
-            "insert into application (id, state, until, reason, updated_at)"
-            f" values ('1', 'held', {until}, 'no credit', {until})"
+            "update application set state = 'held', reason = 'no credit', failures = 1,"
+            " until = '2026-11-20T12:10:00.000000Z' where id = '1'"
         )
 
     assert ids(lent(ledger, at_s=5)) == ["A2"]
@@ -166,7 +162,8 @@ def test_what_is_given_back_is_due_at_once_and_no_attempt_is_used_up(ledger: Led
     assert rows(ledger, "select number, outcome, error, worker from attempt") == [
         {"number": 1, "outcome": "interrupted", "error": "stopped", "worker": "w1"}
     ]
-    assert next_due(ledger) == later(5)
+    assert lent(ledger, at_s=4.999999) == []
+    assert ids(lent(ledger, at_s=5)) == ["A1"]
 
 
 def test_a_lease_that_ran_out_is_due_again_within_the_lease_and_leaves_a_trace(ledger: Ledger) -> None:

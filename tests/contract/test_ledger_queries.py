@@ -62,10 +62,13 @@ def test_the_status_tells_all_at_a_glance(sample: Ledger) -> None:
     assert (found.messages, found.deliveries, found.stored_bytes) == (4, 6, 20_480)
     assert found.oldest_pending == later(30 * HOUR)
     assert found.next_due is not None
-    assert found.next_due > later(30 * HOUR)
     assert (found.stored_last_hour, found.stored_last_day) == (0, 0)
     assert (found.failures_last_hour, found.failures_last_day) == (1, 1)
-    assert [(row.id, row.state) for row in found.applications] == [("3", "held")]
+    assert [(row.id, row.state) for row in found.applications] == [
+        ("17226", "active"),
+        ("2", "active"),
+        ("3", "held"),
+    ]
     assert isinstance(found.applications[0], ApplicationRow)
     early = queries.status(sample, now=later(HOUR))
     assert (early.stored_last_hour, early.failures_last_hour) == (1, 3)
@@ -248,7 +251,8 @@ def test_the_problem_view_says_what_why_and_which_command_helps(sample: Ledger) 
         "command": "mo-sync ledger retry A2",
     }
     assert found["B1"]["kind"] == "failed"
-    assert (found["3"]["kind"], found["3"]["command"]) == ("application held", "mo-sync doctor")
+    assert found["3"]["kind"] == "application held"
+    assert found["3"]["command"] == "mo-sync doctor; mo-sync ledger release --application 3"
     assert (found["M4"]["kind"], found["M4"]["command"]) == ("message without ids", "mo-sync ledger show M4")
     assert (found[rejected]["kind"], found[rejected]["command"]) == (
         "rejected event",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from mo_sync.backoff import Policy
 from mo_sync.ledger import Ledger
 from mo_sync.ledger.claims import claim, expire, extend, give_back, owned, settle
-from mo_sync.lifecycle import Claim, Interrupted, Outcome, Refused, State
+from mo_sync.lifecycle import Claim, Interrupted, Outcome, Refused, Rest, Standing, State, Transition
 from mo_sync.verdicts import Step, Verdict
 from tests.ledgers import announced, column, failed, items, later, one, recorded, rows, settlement, stored
 
@@ -226,7 +227,7 @@ def test_a_settlement_that_fails_in_its_middle_leaves_the_claims_as_they_were(
     def trouble(*_: object) -> None:
         raise RuntimeError("in the middle")
 
-    monkeypatch.setattr("mo_sync.ledger.settling._tell_applications", trouble)
+    monkeypatch.setattr("mo_sync.ledger.applications.tell", trouble)
     with pytest.raises(RuntimeError, match="in the middle"):
         settle(ledger, batch, worker="w1")
     monkeypatch.undo()
@@ -280,20 +281,11 @@ def hold(
     ledger: Ledger, leases: Sequence[Claim], verdict: Verdict, *, at_s: float, after_s: float | None = None
 ) -> None:
     outcome = failed(verdict, status=429 if verdict is Verdict.THROTTLED else 401)
-    batch = [settlement(lease, outcome, now=later(at_s)) for lease in leases]
+    batch = [settlement(lease, outcome, now=later(at_s), took_s=9.0) for lease in leases]
     if after_s is not None:
-        batch = [
-            type(said)(
-                said.claim,
-                said.outcome,
-                type(said.transition)(
-                    State.PENDING, 0, later(after_s), "asked to wait", 0, later(after_s), said.transition.hold_state
-                ),
-                said.started_at,
-                said.finished_at,
-            )
-            for said in batch
-        ]
+        standing = Standing.HELD if verdict is Verdict.HOLD else Standing.THROTTLED
+        asked = Transition(State.PENDING, 0, later(after_s), "asked to wait", rest=Rest(standing, later(after_s), 1))
+        batch = [replace(said, transition=asked) for said in batch]
     assert settle(ledger, batch, worker="w1") == [True] * len(batch)
 
 
@@ -346,7 +338,7 @@ def test_a_file_that_comes_after_the_rest_ends_the_trouble(ledger: Ledger) -> No
     one_, other = lent(ledger)
     hold(ledger, [one_], Verdict.HOLD, at_s=10, after_s=100)
 
-    early = settlement(other, stored(other), now=later(50))
+    early = settlement(other, stored(other), now=later(50), took_s=45.0)
     assert settle(ledger, [early], worker="w1") == [True]
     assert application(ledger)["state"] == "held"
 

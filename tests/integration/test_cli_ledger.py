@@ -73,11 +73,32 @@ def asked(site: Site) -> Callable[..., Any]:
 def test_the_status_is_told_to_people_and_to_programs(asked: Callable[..., Any]) -> None:
     words, document = asked("status", "--utc"), asked("status", "--json")
 
-    for expected in ("stored", "20.5 kB", "1 stored", "application 3 is held until", "the gateway answered an error"):
+    resting = "application 3 is held, tried next"
+    for expected in ("stored", "20.5 kB", "1 stored", resting, "the gateway answered an error"):
         assert expected in words
     assert (document["attachments"]["stored"], document["attachments"]["failed"]) == (1, 1)
     assert (document["messages"], document["deliveries"], document["stored_bytes"]) == (3, 3, 20_480)
-    assert [row["id"] for row in document["applications"]] == ["3"]
+    assert [(row["id"], row["state"]) for row in document["applications"]] == [
+        ("17226", "active"),
+        ("2", "active"),
+        ("3", "held"),
+    ]
+
+
+def test_an_application_that_rests_can_be_tried_at_once(asked: Callable[..., Any], site: Site) -> None:
+    assert "application 3 is held" in asked("show", "Gamma1")
+
+    assert asked("release", "--application", "3", "--json") == {"released": ["3"]}
+    assert asked("release", "--all-applications").strip() == "tried at once: 3"
+    assert asked("release", "--application", "17226").strip() == "none of them rests"
+
+
+@pytest.mark.parametrize("words", [[], ["--application", "3", "--all-applications"]])
+def test_to_release_needs_one_choice(site: Site, words: list[str]) -> None:
+    told = site.run("ledger", "release", *words)
+
+    assert told.returncode == 2
+    assert "--application" in told.stderr
 
 
 def test_times_are_in_utc_when_asked_for(site: Site) -> None:

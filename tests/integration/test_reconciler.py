@@ -17,6 +17,7 @@ from mo_sync.clock import SystemClock
 from mo_sync.errors import LedgerOutOfReach
 from mo_sync.events import RawEvent
 from mo_sync.fetch import Fetched
+from mo_sync.gateway.pace import Paces
 from mo_sync.intake import Intake
 from mo_sync.ledger import Ledger, claims
 from mo_sync.lifecycle import Claim, Failed, Interrupted, Outcome, Settlement
@@ -54,6 +55,7 @@ class Bench:
             worker="bench-1-aa",
             watcher=self.settled.extend,
             abort=self.aborted.set,
+            paces=Paces(64, {}),
         )
 
     def announce(self, count: int) -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from mo_sync.backoff import Policy
 from mo_sync.lifecycle import Claim, Failed, Interrupted, Outcome, Refused, State, Stored, Transition, next_state
+from mo_sync.service import furthest_s
 from mo_sync.verdicts import Step, Verdict
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -42,6 +43,7 @@ claims = st.builds(
     deadline_at=st.timedeltas(timedelta(days=-30), timedelta(days=30)).map(lambda away: NOW + away),
     filed_at=st.just(NOW),
     absences=st.integers(0, 10),
+    application_failures=st.integers(0, 2000),
 )
 
 
@@ -131,9 +133,22 @@ def test_a_pause_of_the_application_ends_at_a_known_time(
 ) -> None:
     after = next_state(claim, outcome, now=NOW, policy=policy, roll=roll)
 
-    assert (after.hold_application_until is None) == (after.hold_state is None)
-    if after.hold_application_until is not None:
-        assert NOW < after.hold_application_until <= NOW + timedelta(seconds=longest_wait_s(policy))
+    if after.rest is not None:
+        assert NOW < after.rest.until <= NOW + timedelta(seconds=longest_wait_s(policy))
+        assert after.rest.failures == claim.application_failures + 1
+        assert not after.mends
+
+
+@given(claims, outcomes, policies, rolls)
+def test_no_rest_and_no_wait_is_longer_than_what_the_times_are_held_to(
+    claim: Claim, outcome: Outcome, policy: Policy, roll: float
+) -> None:
+    """What is written further ahead was written by a clock that ran ahead."""
+    after = next_state(claim, outcome, now=NOW, policy=policy, roll=roll)
+
+    latest = NOW + timedelta(seconds=furthest_s(policy))
+    assert after.due_at is None or after.due_at <= max(latest, NOW + timedelta(hours=1))
+    assert after.rest is None or after.rest.until <= latest
 
 
 def lived(failing: list[Failed], policy: Policy, roll: float) -> list[Transition]:
@@ -147,8 +162,9 @@ def lived(failing: list[Failed], policy: Policy, roll: float) -> list[Transition
         if after.due_at is None:
             break
         assert after.due_at >= now
-        claim = replace(claim, attempts=after.attempts, absences=after.absences)
-        now = after.due_at + timedelta(milliseconds=1)
+        in_vain = after.rest.failures if after.rest else 0
+        claim = replace(claim, attempts=after.attempts, absences=after.absences, application_failures=in_vain)
+        now = max(after.due_at, after.rest.until if after.rest else now) + timedelta(milliseconds=1)
     return life
 
 
@@ -197,4 +213,5 @@ def test_refused_credentials_are_waited_for_however_long_and_cost_nothing(
 
     assert (after.state, after.attempts) == (State.PENDING, 0)
     assert after.due_at is not None
-    assert after.due_at > late
+    assert after.rest is not None
+    assert after.rest.until > late

@@ -7,7 +7,19 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mo_sync.backoff import Policy
-from mo_sync.lifecycle import Claim, Failed, Interrupted, Outcome, Refused, State, Stored, Transition, next_state
+from mo_sync.lifecycle import (
+    Claim,
+    Failed,
+    Interrupted,
+    Outcome,
+    Refused,
+    Rest,
+    Standing,
+    State,
+    Stored,
+    Transition,
+    next_state,
+)
 from mo_sync.verdicts import Step, Verdict
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -16,7 +28,7 @@ BEFORE = timedelta(hours=1)
 LATE = timedelta(seconds=-1)
 
 
-def claim(attempts: int = 0, *, absences: int = 0, deadline_in: timedelta = BEFORE) -> Claim:
+def claim(attempts: int = 0, *, absences: int = 0, deadline_in: timedelta = BEFORE, in_vain: int = 0) -> Claim:
     return Claim(
         attachment_id="Mno4Xayql1oVOYAvP7Iy25",
         message_id="m",
@@ -28,11 +40,14 @@ def claim(attempts: int = 0, *, absences: int = 0, deadline_in: timedelta = BEFO
         deadline_at=NOW + deadline_in,
         filed_at=NOW,
         absences=absences,
+        application_failures=in_vain,
     )
 
 
-def failed(verdict: Verdict, retry_after_s: float | None = None) -> Failed:
-    return Failed(Step.CONTENT, 500, None, verdict, "it broke", retry_after_s)
+def failed(
+    verdict: Verdict, retry_after_s: float | None = None, *, status: int | None = 500, step: Step = Step.CONTENT
+) -> Failed:
+    return Failed(step, status, None, verdict, "it broke", retry_after_s)
 
 
 def after(outcome: Outcome, lent: Claim | None = None) -> Transition:
@@ -78,11 +93,12 @@ TABLE = [
     (failed(Verdict.SNOOZE), claim(0, deadline_in=LATE), State.PENDING, 1, 5.0, 0),
     (failed(Verdict.SNOOZE), claim(2, deadline_in=LATE), State.FAILED, 3, None, 0),
     # trouble of the application
-    (failed(Verdict.HOLD), claim(2), State.PENDING, 2, 300.0, 0),
-    (failed(Verdict.HOLD, 1200.0), claim(2), State.PENDING, 2, 1200.0, 0),
-    (failed(Verdict.HOLD), claim(2, deadline_in=LATE), State.PENDING, 2, 300.0, 0),
+    (failed(Verdict.HOLD), claim(2), State.PENDING, 2, 0.0, 0),
+    (failed(Verdict.HOLD, 1200.0), claim(2), State.PENDING, 2, 0.0, 0),
+    (failed(Verdict.HOLD), claim(2, deadline_in=LATE), State.PENDING, 2, 0.0, 0),
     (failed(Verdict.THROTTLED), claim(2), State.PENDING, 2, 15.0, 0),
-    (failed(Verdict.THROTTLED, 42.0), claim(2), State.PENDING, 2, 42.0, 0),
+    (failed(Verdict.THROTTLED, 42.0), claim(2), State.PENDING, 2, 0.0, 0),
+    (failed(Verdict.THROTTLED, status=None), claim(2), State.PENDING, 2, 0.0, 0),
     (failed(Verdict.THROTTLED), claim(0, deadline_in=LATE), State.PENDING, 1, 5.0, 0),
     (failed(Verdict.THROTTLED), claim(2, deadline_in=LATE), State.FAILED, 3, None, 0),
 ]
@@ -105,31 +121,68 @@ def test_the_table_knows_every_outcome_and_verdict() -> None:
     assert {outcome.verdict for outcome in outcomes if isinstance(outcome, Failed)} == set(Verdict)
 
 
-@pytest.mark.parametrize(
-    ("verdict", "word", "seconds"), [(Verdict.HOLD, "held", 300), (Verdict.THROTTLED, "throttled", 15)]
-)
+# outcome, tries of the application in vain before, how it stands then, rest in seconds
+RESTS = [
+    (failed(Verdict.HOLD), 0, Standing.HELD, 300.0),
+    (failed(Verdict.HOLD), 1, Standing.HELD, 600.0),
+    (failed(Verdict.HOLD), 3, Standing.HELD, 2400.0),
+    (failed(Verdict.HOLD), 4, Standing.HELD, 3600.0),
+    (failed(Verdict.HOLD), 40, Standing.HELD, 3600.0),
+    (failed(Verdict.HOLD, 1200.0), 0, Standing.HELD, 1200.0),
+    (failed(Verdict.THROTTLED, 42.0), 0, Standing.THROTTLED, 42.0),
+    (failed(Verdict.THROTTLED, status=None), 0, Standing.THROTTLED, 15.0),
+    (failed(Verdict.THROTTLED), 1, Standing.THROTTLED, 30.0),
+    (failed(Verdict.THROTTLED), 3, Standing.THROTTLED, 120.0),
+    (failed(Verdict.THROTTLED), 40, Standing.THROTTLED, 300.0),
+]
+
+
+@pytest.mark.parametrize(("outcome", "in_vain", "standing", "seconds"), RESTS)
 @pytest.mark.parametrize("deadline_in", [BEFORE, LATE])
-def test_trouble_of_the_application_pauses_all_its_claims(
-    verdict: Verdict, word: str, seconds: int, deadline_in: timedelta
+def test_trouble_of_the_application_lets_it_rest_for_longer_each_time(
+    outcome: Failed, in_vain: int, standing: Standing, seconds: float, deadline_in: timedelta
 ) -> None:
-    transition = after(failed(verdict), claim(deadline_in=deadline_in))
+    transition = after(outcome, claim(deadline_in=deadline_in, in_vain=in_vain))
 
-    assert transition.hold_state == word
-    assert transition.hold_application_until == NOW + timedelta(seconds=seconds)
+    assert transition.rest == Rest(standing, NOW + timedelta(seconds=seconds), in_vain + 1)
 
 
-@pytest.mark.parametrize("verdict", [v for v in Verdict if v not in (Verdict.HOLD, Verdict.THROTTLED)])
-def test_trouble_of_one_attachment_pauses_nobody_else(verdict: Verdict) -> None:
-    transition = after(failed(verdict))
+@pytest.mark.parametrize("verdict", [v for v in Verdict if v is not Verdict.HOLD])
+def test_trouble_of_one_attachment_lets_nobody_else_rest(verdict: Verdict) -> None:
+    assert after(failed(verdict)).rest is None
 
-    assert transition.hold_application_until is None
-    assert transition.hold_state is None
+
+BOTH = {Standing.HELD, Standing.THROTTLED}
+# outcome, which troubles of its application it shows to be over
+MENDS = [
+    (STORED, BOTH),
+    (Refused("type-denied", "no"), set()),
+    (Interrupted(), set()),
+    (failed(Verdict.RETRY, status=None), set()),
+    (failed(Verdict.HOLD, status=401), set()),
+    (failed(Verdict.THROTTLED, status=429), set()),
+    (failed(Verdict.RETRY, status=500, step=Step.MINT), set()),
+    (failed(Verdict.RETRY, status=500), {Standing.HELD}),
+    (failed(Verdict.RETRY, status=200), BOTH),
+    (failed(Verdict.ABSENT, status=404, step=Step.MINT), BOTH),
+    (failed(Verdict.SNOOZE, status=400, step=Step.MINT), BOTH),
+    (failed(Verdict.PERMANENT, status=403, step=Step.MINT), BOTH),
+]
+
+
+@pytest.mark.parametrize(("outcome", "mended"), MENDS)
+def test_what_the_gateway_served_shows_that_trouble_is_over(outcome: Outcome, mended: set[Standing]) -> None:
+    assert after(outcome).mends == mended
 
 
 @pytest.mark.parametrize("asked_s", [1e9, float("inf")])
 def test_being_asked_to_wait_for_a_year_is_not_obeyed(asked_s: float) -> None:
-    for verdict in (Verdict.RETRY, Verdict.SNOOZE, Verdict.HOLD, Verdict.THROTTLED):
+    for verdict in (Verdict.RETRY, Verdict.SNOOZE):
         assert due_in(after(failed(verdict, asked_s))) == 3600.0
+    for verdict in (Verdict.HOLD, Verdict.THROTTLED):
+        rest = after(failed(verdict, asked_s)).rest
+        assert rest is not None
+        assert rest.until == NOW + timedelta(hours=1)
 
 
 @pytest.mark.parametrize("asked_s", [-5.0, 0.0, float("nan"), float("-inf")])

@@ -29,7 +29,7 @@ def test_room_is_the_number_of_idle_workers() -> None:
     flight = Flight(4, backlog=10)
 
     flight.launch([claim(1), claim(2), claim(3)])
-    flight.fetched()
+    flight.fetched(claim(1))
 
     assert flight.room() == 2
     assert len(flight) == 3
@@ -40,7 +40,7 @@ def test_unsettled_results_take_up_room_once_the_backlog_is_full() -> None:
 
     for number in (1, 2, 3):
         flight.launch([claim(number)])
-        flight.fetched()
+        flight.fetched(claim(number))
 
     assert flight.room() == 0
     flight.land(["lease-1"])
@@ -64,7 +64,7 @@ def test_waiting_for_room_ends_when_a_worker_is_idle() -> None:
     waiter = threading.Thread(target=lambda: seen.append(flight.wait_for_room(1, patience_s=30)))
     waiter.start()
 
-    flight.fetched()
+    flight.fetched(claim(1))
     waiter.join(10)
 
     assert seen == [1]

@@ -8,7 +8,7 @@ import pytest
 
 from mo_sync.errors import ExitCode
 from mo_sync.lifecycle import Claim, Failed, Outcome, Settlement, State, Stored, Transition
-from mo_sync.service import Tally, exit_code
+from mo_sync.tally import Tally, exit_code
 from mo_sync.verdicts import Step, Verdict
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)

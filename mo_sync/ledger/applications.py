@@ -1,0 +1,194 @@
+"""Applications: the trouble that is their own, who may probe them, and how many fetches they bear.
+
+Every change here is one conditional statement, so that many workers agree without talking to each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Connection, Select, Update, bindparam, func, or_, select, update
+
+from mo_sync.ledger.bulk import write
+from mo_sync.ledger.dialect import Insert, insert
+from mo_sync.ledger.ledger import Ledger
+from mo_sync.ledger.schema import application, attachment, is_in
+from mo_sync.lifecycle import Rest, Settlement, Standing, State
+
+__all__ = ["Waiting", "adopt", "at_most_one", "keep_known", "note_pace", "probe", "release", "tell", "waiting"]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An application with attachments that are due. ``until`` says when one of them may probe it, if it rests."""
+
+    id: str
+    standing: Standing
+    until: datetime | None
+    failures: int
+
+
+def keep_known(dialect: str) -> Insert:
+    """The statement that gives a new application its row (``id``, ``state``, ``updated_at``)."""
+    return insert(dialect, application).on_conflict_do_nothing(index_elements=["id"])
+
+
+def waiting(connection: Connection, *, now: datetime) -> list[Waiting]:
+    """The applications that have something due and may be asked now, those that wait the longest first."""
+    found = connection.execute(_waiting(), {"b_now": now})
+    return [Waiting(row.id, Standing(row.state), row.until, row.failures) for row in found]
+
+
+@cache
+def _waiting() -> Select[Any]:
+    due_at = attachment.c.due_at
+    now = bindparam("b_now", type_=due_at.type)
+    due = (
+        select(func.min(due_at, type_=due_at.type))
+        .where(
+            is_in(State.PENDING),
+            attachment.c.application_id == application.c.id,
+            due_at <= bindparam("b_now", type_=due_at.type),
+        )
+        .scalar_subquery()
+    )
+    awake = or_(application.c.state == Standing.ACTIVE.value, application.c.until <= now)
+    asked = select(
+        application.c.id, application.c.state, application.c.until, application.c.failures, due.label("due")
+    ).where(awake)
+    found = asked.subquery()
+    return select(found).where(found.c.due.is_not(None)).order_by(found.c.due)
+
+
+def at_most_one(connection: Connection) -> bool:
+    """Whether no two applications are known."""
+    return len(connection.execute(_two()).all()) < 2
+
+
+@cache
+def _two() -> Select[Any]:
+    return select(application.c.id).limit(2)
+
+
+def probe(connection: Connection, application_id: str, *, now: datetime, until: datetime) -> bool:
+    """Whether the caller alone may try one attachment of an application that rests; the next may at ``until``."""
+    asked = {"b_id": application_id, "b_now": now, "b_until": until}
+    return connection.execute(_probing(), asked).rowcount == 1
+
+
+@cache
+def _probing() -> Update:
+    return (
+        update(application)
+        .where(
+            application.c.id == bindparam("b_id"),
+            application.c.state != Standing.ACTIVE.value,
+            application.c.until <= bindparam("b_now"),
+        )
+        .values(until=bindparam("b_until"), updated_at=bindparam("b_now"))
+    )
+
+
+def tell(connection: Connection, settlements: Iterable[Settlement]) -> None:
+    """Let an application rest that is in trouble, and wake one that is not any more.
+
+    In the order of their ids, so that two workers that settle at the same time wait for each other in one direction.
+    """
+    by_application: dict[str, list[Settlement]] = {}
+    for settlement in settlements:
+        by_application.setdefault(settlement.claim.application_id, []).append(settlement)
+    for application_id, told in sorted(by_application.items()):
+        rests = [(settlement.transition.rest, settlement) for settlement in told if settlement.transition.rest]
+        if rests:
+            _rest(connection, application_id, *max(rests, key=_until))
+        for standing in (Standing.HELD, Standing.THROTTLED):
+            began = [settlement.started_at for settlement in told if standing in settlement.transition.mends]
+            if began:
+                _wake(connection, application_id, standing, max(began), told[0].finished_at)
+
+
+def _until(rest: tuple[Rest, Settlement]) -> datetime:
+    return rest[0].until
+
+
+def _rest(connection: Connection, application_id: str, rest: Rest, settlement: Settlement) -> None:
+    """Never for shorter than it was told before, unless nobody told it anything since this attempt began."""
+    changes = {
+        "state": rest.standing.value,
+        "until": rest.until,
+        "failures": rest.failures,
+        "reason": settlement.transition.reason,
+        "updated_at": settlement.finished_at,
+    }
+    statement = insert(connection.dialect.name, application)
+    longer = or_(
+        application.c.until.is_(None),
+        application.c.until < statement.excluded.until,
+        application.c.updated_at <= settlement.started_at,
+    )
+    connection.execute(
+        statement.values(id=application_id, **changes).on_conflict_do_update(
+            index_elements=["id"], set_=changes, where=longer
+        )
+    )
+
+
+def _wake(connection: Connection, application_id: str, standing: Standing, began: datetime, now: datetime) -> None:
+    """What went well may have been asked for before the trouble: only an attempt that began after it ends it."""
+    connection.execute(
+        update(application)
+        .where(
+            application.c.id == application_id,
+            application.c.state == standing.value,
+            application.c.updated_at <= began,
+        )
+        .values(state=Standing.ACTIVE.value, until=None, reason=None, failures=0, updated_at=now)
+    )
+
+
+def release(ledger: Ledger, *, now: datetime, ids: Collection[str] = ()) -> list[str]:
+    """Let applications that rest be tried at once (all of them, or those of ``ids``); which did rest.
+
+    One attachment of each is tried; the others follow when that shows that the trouble is over.
+    """
+    statement = (
+        update(application)
+        .where(application.c.state != Standing.ACTIVE.value)
+        .values(until=now, updated_at=now)
+        .returning(application.c.id)
+    )
+    if ids:
+        statement = statement.where(application.c.id.in_(list(ids)))
+    with ledger.begin() as connection:
+        return sorted(connection.execute(statement).scalars())
+
+
+def note_pace(ledger: Ledger, workers: Mapping[str, int | None]) -> None:
+    """Write down how many fetches at once each of these applications bears, for people to see; None: no bound."""
+    statement = update(application).where(application.c.id == bindparam("b_id")).values(workers=bindparam("b_workers"))
+    if workers:
+        with ledger.begin() as connection:
+            connection.execute(statement, [{"b_id": name, "b_workers": count} for name, count in workers.items()])
+
+
+def adopt(ledger: Ledger, *, now: datetime) -> int:
+    """Give a row to each application that has none though something of it is pending; how many.
+
+    An older program that still runs on this ledger records attachments without it.
+    """
+    strangers = (
+        select(attachment.c.application_id)
+        .where(is_in(State.PENDING), attachment.c.application_id.not_in(select(application.c.id)))
+        .distinct()
+    )
+    with ledger.read() as connection:
+        found = list(connection.execute(strangers).scalars())
+    if found:
+        rows = [{"id": name, "state": Standing.ACTIVE.value, "updated_at": now} for name in found]
+        with ledger.begin() as connection:
+            write(connection, keep_known, rows)
+    return len(found)
