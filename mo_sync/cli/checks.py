@@ -89,10 +89,11 @@ def configuration(examined: Examined) -> Iterator[Check]:
         yield Check("configuration", "ok", "there is no file; all of it comes from variables, credentials and defaults")
         return
     holds_secret = any(
-        name.endswith(".token") and origin.kind == "file" for name, origin in examined.loaded.origins.items()
+        name.endswith((".token", ".consumer_key", ".consumer_secret")) and origin.kind == "file"
+        for name, origin in examined.loaded.origins.items()
     )
     if holds_secret and (mode := _mode(path)) & stat.S_IROTH:
-        summary = f"{path} holds a token, and anyone on this machine may read it ({mode:04o})"
+        summary = f"{path} holds a secret, and anyone on this machine may read it ({mode:04o})"
         yield Check("configuration", "warning", summary, f"chmod o-rwx {path}")
         return
     yield Check("configuration", "ok", str(path))

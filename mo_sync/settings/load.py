@@ -21,6 +21,7 @@ from mo_sync.settings.changes import values_of
 from mo_sync.settings.keys import Name, dotted, find, keys
 from mo_sync.settings.model import Settings
 from mo_sync.settings.problems import Given, Origin, Problem, SettingsInvalid, misplaced, not_allowed
+from mo_sync.settings.refreshing import not_refreshable
 from mo_sync.settings.secrets import credentials, said_twice, twin
 
 __all__ = ["Loaded", "load"]
@@ -71,7 +72,10 @@ def load(
     problems += wrong_values
     if settings is None or problems:
         raise SettingsInvalid(problems)
-    return Loaded(settings, _origins(settings, given), found)
+    origins = _origins(settings, given)
+    if unfit := list(not_refreshable(settings, origins)):
+        raise SettingsInvalid(unfit)
+    return Loaded(settings, origins, found)
 
 
 def _command_line(log_level: str | None, cwd: Path) -> dict[Name, Given]:

@@ -54,6 +54,24 @@ class Gateway(_Section):
     requests_per_second: float | None = Field(
         None, gt=0, allow_inf_nan=False, description="A ceiling for each application; none when absent.", examples=[20]
     )
+    refresh: bool = Field(
+        False, description="Have an expired token exchanged for a new one, which is written into its `token_file`."
+    )
+    refresh_interval: Duration = Field(
+        600.0, ge=60, description="One token is not refreshed more often than this, whatever comes of it."
+    )
+    consumer_key: SecretStr | None = Field(
+        None, description="The application's consumer key, for `refresh`.", examples=["…"]
+    )
+    consumer_key_file: Path | None = Field(
+        None, description="A file that holds the consumer key, and nothing else.", examples=["consumer-key"]
+    )
+    consumer_secret: SecretStr | None = Field(
+        None, description="The application's consumer secret; better given as `consumer_secret_file`.", examples=["…"]
+    )
+    consumer_secret_file: Path | None = Field(
+        None, description="A file that holds the consumer secret, and nothing else.", examples=["consumer-secret"]
+    )
 
 
 class Application(_Section):
@@ -70,6 +88,20 @@ class Application(_Section):
     )
     requests_per_second: float | None = Field(
         None, gt=0, allow_inf_nan=False, description="A ceiling; the gateway's when absent.", examples=[5]
+    )
+    consumer_key: SecretStr | None = Field(
+        None, description="Its consumer key, when it has a `token_file` of its own; else the gateway's.", examples=["…"]
+    )
+    consumer_key_file: Path | None = Field(
+        None, description="A file that holds this consumer key, and nothing else.", examples=["17226.consumer-key"]
+    )
+    consumer_secret: SecretStr | None = Field(
+        None, description="Its consumer secret; better given as `consumer_secret_file`.", examples=["…"]
+    )
+    consumer_secret_file: Path | None = Field(
+        None,
+        description="A file that holds this consumer secret, and nothing else.",
+        examples=["17226.consumer-secret"],
     )
 
 
