@@ -23,6 +23,7 @@ from mo_sync.gateway import Credentials, Gateway
 from mo_sync.gateway.pace import Paces, Spacing
 from mo_sync.intake import Intake, Receipt
 from mo_sync.ledger import Ledger, applications, claims, queries, timekeeping
+from mo_sync.ledger.duties import Duties
 from mo_sync.lifecycle import Settlement
 from mo_sync.presence import worker_name
 from mo_sync.reconciler import Reconciler
@@ -122,7 +123,13 @@ class Service:
             ledger.close()
             raise
         credentials = Credentials(settings.gateway, settings.applications)
-        gateway = Gateway(settings.gateway, credentials, clock, spacing=Spacing(lambda name: _rate(settings, name)))
+        gateway = Gateway(
+            settings.gateway,
+            credentials,
+            clock,
+            spacing=Spacing(lambda name: _rate(settings, name)),
+            guard=Duties(ledger, worker, clock),
+        )
         intake = Intake(ledger, clock, give_up_after_s=policy.give_up_after_s)
         drop = DropFeed(settings.drop, settings.limits, intake, clock, worker) if settings.drop.path else None
         fetcher = Fetcher(gateway, store, settings.limits, policy, clock)

@@ -3,6 +3,8 @@
 The Bearer token goes to the origin of ``gateway.base_url`` and nowhere else. A redirect of a GET is followed (at most
 five times): within that origin, and for content also elsewhere, then without credentials, since gateways hand content
 over to object stores by addresses signed in advance; never from https to http. A redirect of a POST is refused.
+
+Where tokens are renewed, a call whose token is refused is asked once more with the new one.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias, TypeGuard
 
 import requests
 from urllib3 import BaseHTTPResponse
@@ -25,9 +27,9 @@ from mo_sync.gateway.origins import Hop, base_of, follow, origin_of
 from mo_sync.gateway.transport import Transport
 from mo_sync.gateway.watch import Watch
 from mo_sync.lifecycle import Failed, Interrupted
-from mo_sync.verdicts import Step, Trouble
+from mo_sync.verdicts import Step, Trouble, Verdict, scg_number
 
-__all__ = ["Asker", "Call", "Reply"]
+__all__ = ["Asker", "Call", "NotRenewed", "Renewal", "Renewed", "Reply", "refuses_token"]
 
 _REPLY_CAP: Final = 64 * 1024
 """Answers other than content are a few hundred bytes; what is longer is cut off here."""
@@ -61,7 +63,38 @@ class Reply:
     watch: Watch
 
 
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """The token that took the place of the one that was refused."""
+
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class NotRenewed:
+    """Why there is no new token, as a sentence without secrets; "" where tokens of its kind are never renewed."""
+
+    reason: str = ""
+
+
+class Renewal(Protocol):
+    """What is done about a token that was refused."""
+
+    def __call__(self, application_id: str, refused: str) -> Renewed | NotRenewed | Interrupted:
+        """A token for ``application_id`` that is newer than ``refused``. May be called by many threads at once."""
+
+
 _Outcome: TypeAlias = Reply | Failed | Interrupted
+
+
+def refuses_token(failed: Failed) -> bool:
+    """Whether the gateway did not take the application token, as far as this answer tells.
+
+    4046 is documented for content tokens; where none was shown, it can only mean the application's.
+    """
+    if scg_number(failed.code) == "4046":
+        return failed.step is not Step.CONTENT
+    return failed.status == 401 and failed.verdict is Verdict.HOLD
 
 
 class Asker:
@@ -75,12 +108,17 @@ class Asker:
         *,
         user_agent: str,
         aborted: Callable[[], bool],
+        renewal: Renewal | None = None,
     ) -> None:
-        """``aborted`` is asked before every wait. Raises ConfigurationError for settings that are no use."""
+        """``aborted`` is asked before every wait, ``renewal`` for a token instead of one that was refused.
+
+        Raises ConfigurationError for settings that are no use.
+        """
         self._base, self.home = base_of(gateway.base_url)
         self._credentials = credentials
         self._clock = clock
         self._aborted = aborted
+        self._renewal = renewal
         self._read_timeout_s = gateway.read_timeout
         self._total_timeout_s = gateway.total_timeout
         self._transport = Transport(gateway)
@@ -95,10 +133,10 @@ class Asker:
             token = None if call.application_id is None else self._credentials.token_for(call.application_id)
         except ConfigurationError as error:
             return asked.without_token(error)
-        asked = replace(asked, secrets=(*call.secrets, token)) if token else asked
-        watch = Watch(self._clock, call.started + self._total_timeout_s, self._read_timeout_s, aborted=self._aborted)
-        hop = Hop(self._base + call.path, with_credentials=True)
-        return self._ask_from(hop, call, token, asked, watch)
+        reply = self._ask_with(token, call)
+        if token is None or self._renewal is None or not _may_refuse_token(reply):
+            return reply
+        return self._ask_renewed(call, token, reply, self._renewal)
 
     def read(self, reply: Reply) -> bytes | Failed | Interrupted:
         """The body of a small answer, whole. Longer than 64 KB is a failure."""
@@ -132,6 +170,25 @@ class Asker:
     def close(self) -> None:
         """Close the connections that lie idle."""
         self._transport.close()
+
+    def _ask_with(self, token: str | None, call: Call) -> _Outcome:
+        asked = self.about(call.step, secrets=(*call.secrets, token) if token else call.secrets)
+        watch = Watch(self._clock, call.started + self._total_timeout_s, self._read_timeout_s, aborted=self._aborted)
+        hop = Hop(self._base + call.path, with_credentials=True)
+        return self._ask_from(hop, call, token, asked, watch)
+
+    def _ask_renewed(self, call: Call, refused: str, reply: Reply, renewal: Renewal) -> _Outcome:
+        """Ask once more with another token, if the answer is that this one is refused and there is another."""
+        failed = self.refused(reply)
+        if not isinstance(failed, Failed) or not refuses_token(failed):
+            return failed
+        match renewal(call.application_id or "", refused):
+            case Renewed(token=token):
+                return self._ask_with(token, call)
+            case NotRenewed(reason=reason):
+                return replace(failed, reason=f"{failed.reason}; {reason}") if reason else failed
+            case Interrupted() as interrupted:
+                return interrupted
 
     def _ask_from(self, hop: Hop, call: Call, token: str | None, asked: Asked, watch: Watch) -> _Outcome:
         status: int | None = None
@@ -177,6 +234,11 @@ class Asker:
         with reply.response:
             some = tried(reply.asked, partial(_read, raw, reply.watch, _REPLY_CAP))
         return b"" if isinstance(some, Failed) else some
+
+
+def _may_refuse_token(reply: _Outcome) -> TypeGuard[Reply]:
+    """By its status alone. Where the gateway sent us elsewhere, no token was shown."""
+    return isinstance(reply, Reply) and reply.response.status_code in (401, 404) and not reply.asked.foreign
 
 
 def _read(raw: BaseHTTPResponse, watch: Watch, amount: int) -> bytes:

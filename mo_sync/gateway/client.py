@@ -21,8 +21,10 @@ from mo_sync.gateway import replies
 from mo_sync.gateway.asking import Asker, Call, Reply
 from mo_sync.gateway.content import Content
 from mo_sync.gateway.credentials import Credentials
+from mo_sync.gateway.exchange import Exchange
 from mo_sync.gateway.origins import segment
 from mo_sync.gateway.pace import Spacing
+from mo_sync.gateway.refresh import Guard, Refresher
 from mo_sync.gateway.replies import Metadata
 from mo_sync.lifecycle import Failed, Interrupted
 from mo_sync.verdicts import Step, Trouble
@@ -31,6 +33,7 @@ __all__ = ["ContentToken", "Gateway"]
 
 _SCG: Final = "/scg-external-api/api/v1"
 _CONTENT: Final = "/scg-attachment/api/v1/messaging/attachments"
+_KEEP_TOKEN_S: Final = 5.0
 Meaning = TypeVar("Meaning")
 
 
@@ -56,9 +59,11 @@ class Gateway:
         *,
         version: str | None = None,
         spacing: Spacing | None = None,
+        guard: Guard | None = None,
     ) -> None:
         """``version`` is what the User-Agent says, by default the installed one; ``spacing`` says who waits how long.
 
+        Without a ``guard`` no token is refreshed, whatever ``gateway.refresh`` says.
         Raises ConfigurationError ``base-url-invalid``, ``proxy-invalid`` or ``ca-bundle-invalid``.
         """
         self.credentials = credentials
@@ -66,7 +71,22 @@ class Gateway:
         self._aborted = threading.Event()
         self._spacing = spacing
         agent = f"mo-sync/{version or _installed_version()} (python-requests/{requests.__version__})"
-        self._asker = Asker(gateway, credentials, clock, user_agent=agent, aborted=self._aborted.is_set)
+        self._refresher = (
+            Refresher(
+                credentials,
+                guard,
+                Exchange(gateway, credentials, clock, user_agent=agent, aborted=self._aborted),
+                clock,
+                interval_s=gateway.refresh_interval,
+                aborted=self._aborted,
+            )
+            if guard is not None and gateway.refresh
+            else None
+        )
+        renewal = self._refresher.renew if self._refresher else None
+        self._asker = Asker(
+            gateway, credentials, clock, user_agent=agent, aborted=self._aborted.is_set, renewal=renewal
+        )
 
     def __repr__(self) -> str:
         return f"Gateway({self._asker.home})"
@@ -132,7 +152,9 @@ class Gateway:
         self._aborted.set()
 
     def close(self) -> None:
-        """Close the connections that lie idle."""
+        """Close the connections that lie idle. A token that is being refreshed gets a few seconds to be kept."""
+        if self._refresher:
+            self._refresher.wait_until_idle(_KEEP_TOKEN_S)
         self._asker.close()
 
     def _ask(self, call: Call) -> Reply | Failed | Interrupted:

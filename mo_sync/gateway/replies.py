@@ -28,6 +28,7 @@ __all__ = [
     "metadata",
     "minted",
     "problem",
+    "refreshed",
     "retry_after",
     "spoken",
 ]
@@ -69,6 +70,14 @@ def minted(body: bytes) -> str | None:
     found = _object(body).get("id")
     token = str(found).strip() if isinstance(found, str | int) and not isinstance(found, bool) else ""
     usable = token.isascii() and token.isprintable() and " " not in token and token not in ("", ".", "..")
+    return token if usable and len(token) <= _LONGEST_TOKEN else None
+
+
+def refreshed(body: bytes) -> str | None:
+    """The new application token of ``{"accessToken": "…"}``, or None when there is none that a header can carry."""
+    found = _object(body).get("accessToken")
+    token = found.strip() if isinstance(found, str) else ""
+    usable = token.isascii() and token.isprintable() and " " not in token and token != ""
     return token if usable and len(token) <= _LONGEST_TOKEN else None
 
 
