@@ -15,7 +15,7 @@ from mo_sync.sandbox.call import Call
 from mo_sync.sandbox.faults import EVERYTHING, FAULTS, named
 from mo_sync.sandbox.records import DEFAULT_APPLICATION, EPOCH, Attachment, Message
 
-__all__ = ["add_attachments", "add_faults", "add_messages", "clear_faults", "faults", "log", "set_latency"]
+__all__ = ["add_attachments", "add_faults", "add_messages", "clear_faults", "expire", "faults", "log", "set_latency"]
 
 Form = TypeVar("Form", bound=msgspec.Struct)
 
@@ -128,6 +128,12 @@ def set_latency(call: Call, _: str) -> Answer:
     """``{"seconds": 0.05}`` before every answer of the API."""
     for form in _forms(call, _Latency):
         call.room.latency_s = form.seconds
+    return NO_CONTENT
+
+
+def expire(call: Call, _: str) -> Answer:
+    """Every application token there is opens nothing any more, until it is refreshed."""
+    call.room.credentials.expire()
     return NO_CONTENT
 
 

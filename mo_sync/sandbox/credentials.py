@@ -15,12 +15,13 @@ class Credentials:
         self._tokens = {token: str(application) for token, application in tokens.items()}
         self._consumer = consumer
         self._new_id = new_id
+        self._expired: set[str] = set()
         self._lock = threading.Lock()
 
     def application_of(self, token: str) -> str | None:
         """The application of a token; None: no such token, or no longer."""
         with self._lock:
-            return self._tokens.get(token)
+            return None if token in self._expired else self._tokens.get(token)
 
     def add(self, token: str, application_id: str | int) -> None:
         with self._lock:
@@ -30,11 +31,17 @@ class Credentials:
         with self._lock:
             self._tokens.pop(token, None)
 
+    def expire(self, *tokens: str) -> None:
+        """From now on these, or all there are, open nothing any more; each can still be refreshed, once."""
+        with self._lock:
+            self._expired.update(tokens or self._tokens)
+
     def refresh(self, key: str, secret: str, old: str) -> str | None:
         """The token that takes the old one's place, which is dead from now on; None: the credentials are wrong."""
         with self._lock:
             if (key, secret) != self._consumer or old not in self._tokens:
                 return None
             new = self._new_id()
+            self._expired.discard(old)
             self._tokens[new] = self._tokens.pop(old)
             return new

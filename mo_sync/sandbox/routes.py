@@ -76,6 +76,7 @@ ROUTES: Final = (
     Route("POST", "/_sandbox/attachments", control.add_attachments, None),
     Route("POST", "/_sandbox/messages", control.add_messages, None),
     Route("POST", "/_sandbox/latency", control.set_latency, None),
+    Route("POST", "/_sandbox/expire", control.expire, None),
 )
 
 _PATTERNS: Final = tuple((re.compile(route.path), route) for route in ROUTES)

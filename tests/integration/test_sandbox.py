@@ -383,6 +383,19 @@ def test_a_refused_refresh_is_worded_by_the_layer_before(ask: Client, changes: d
     assert ask.fetch(PICTURE.id).status_code == 200
 
 
+def test_an_expired_token_opens_nothing_until_it_is_refreshed(gateway: Gateway, ask: Client) -> None:
+    query = {"consumerkey": "sandbox-key", "consumersecret": "sandbox-secret", "oldtoken": "token-a"}
+    expired = ask("POST", "/_sandbox/expire")
+    refused = ask("GET", f"{MESSAGING}/messaging/messages")
+    new = ask("GET", "/saop-rest-data/v1/apptoken-refresh", params=query).json()["accessToken"]
+
+    assert expired.status_code == 204
+    assert error(refused) == (401, "SCG_ERROR_4010")
+    assert Client(gateway, new).fetch(PICTURE.id).status_code == 200
+    assert error(Client(gateway, "token-b")("GET", f"{MESSAGING}/messaging/messages")) == (401, "SCG_ERROR_4010")
+    assert ask("GET", "/saop-rest-data/v1/apptoken-refresh", params=query).status_code == 401
+
+
 # for those who test
 
 
