@@ -136,9 +136,13 @@ def _sqlite(url: URL, settings: LedgerSettings) -> Engine:
 
     @event.listens_for(engine, "do_connect")
     def make_file(*_: Any) -> None:
-        """The file, made by us rather than by SQLite, is never readable by everybody."""
+        """The file, made by us rather than by SQLite, is never readable by everybody.
+
+        One that is there is never opened: closing it again would drop every lock that this process has on it, and
+        another one would then remove the write-ahead log from under us ("How To Corrupt", sqlite.org, 2.2).
+        """
         with contextlib.suppress(OSError):
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640))
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640))
 
     @event.listens_for(engine, "connect")
     def set_up(connection: Any, _: Any) -> None:
