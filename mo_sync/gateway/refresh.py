@@ -31,7 +31,8 @@ __all__ = ["Guard", "Refresher"]
 
 _LEASE_S: Final = 3 * CALL_S
 """A turn is two calls and a few writes."""
-_PATIENCE_S: Final = _LEASE_S + 20.0
+_PATIENCE_S: Final = 30.0
+"""How long a worker waits for somebody else's turn, before it goes to work for other applications."""
 _LOOK_AGAIN_S: Final = 0.25
 
 _Outcome: TypeAlias = Renewed | NotRenewed | Interrupted
@@ -144,9 +145,12 @@ class Refresher:
         return mine.outcome
 
     def _awaited(self, flight: _Flight) -> _Outcome:
+        until = self._clock.monotonic() + _PATIENCE_S
         while not flight.done.wait(_LOOK_AGAIN_S):
             if self._aborted.is_set():
                 return Interrupted()
+            if self._clock.monotonic() >= until:
+                return NotRenewed("it is being refreshed, which takes long")
         return flight.outcome
 
     def _in_turn(self, order: _Order) -> _Outcome:
@@ -164,7 +168,7 @@ class Refresher:
             return self._not(order, f"it cannot be refreshed while the ledger is out of reach ({error.code})")
         except ConfigurationError as error:
             return self._not(order, f"it is not refreshed: {error.item}: {error.summary}")
-        return self._not(order, "another process has been refreshing it for too long")
+        return self._not(order, "another process is refreshing it, or died at it")
 
     def _with_lease(self, order: _Order, lease: str) -> _Outcome:
         try:

@@ -303,9 +303,13 @@ def test_what_was_written_just_before_the_turn_came_is_seen(bench: Bench) -> Non
     assert bench.guard.until == {}
 
 
-def test_a_process_that_died_in_its_turn_is_waited_for_no_longer_than_its_lease(bench: Bench) -> None:
+def test_a_process_that_died_in_its_turn_holds_nobody_up_and_is_followed_when_its_lease_ends(bench: Bench) -> None:
     bench.guard.take(f"refresh {bench.file}", 180.0)
+    began = bench.clock.monotonic()
 
+    assert bench.held().endswith("another process is refreshing it, or died at it")
+    assert bench.clock.monotonic() - began == pytest.approx(30.0, abs=1.0)
+    bench.clock.advance(150.0)
     assert isinstance(bench.mint(), ContentToken)
     assert len(bench.refreshes()) == 1
 
@@ -373,8 +377,8 @@ def test_while_it_rests_the_last_reason_is_still_told(bench: Bench) -> None:
         (
             {"status_code": 401, "json": {"errorCode": 1, "moreInfo": "", "userMsg": f"{OLD} or {SECRET} is wrong"}},
             (
-                "refreshing it failed: api.syniverse.com answered 401 gateway-1: the token is missing, wrong or not this "
-                'application\'s, saying "*** or *** is wrong"'
+                "refreshing it failed: api.syniverse.com answered 401 gateway-1: the token is missing, wrong or not "
+                'this application\'s, saying "*** or *** is wrong"'
             ),
         ),
         ({"status_code": 500, "text": f"{KEY} {OLD}"}, 'answered 500: a server error, saying "*** ***"'),
