@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -52,6 +54,10 @@ def started(site: Site, *arguments: str) -> tuple[subprocess.Popen[str], Path]:
     log = site.root.parent / f"{len(list(site.root.parent.glob('*.log')))}.log"
     with log.open("w") as file:
         return site.start(*arguments, stderr=file), log
+
+
+def opened(site: Site) -> Service:
+    return Service.open(load(site.root / "mo-sync.toml", environ={}, cwd=site.root).settings, clock=SystemClock())
 
 
 def played(site: Site, gateway: Gateway, *, attachments: int) -> Scenario:
@@ -108,12 +114,13 @@ def test_a_token_that_expires_among_two_hundred_fetches_is_refreshed_once_and_co
 
 def test_two_processes_on_one_ledger_refresh_once_between_them(site: Site, gateway: Gateway) -> None:
     scenario = played(site, gateway, attachments=240)
-    gateway.latency_s = 0.5
+    with opened(site) as service:  # so that both find work at once
+        service.ingest(lambda: False, wait_for_settle=True)
+    gateway.latency_s = 3.0
+    # It takes longer than any call that is in the air now: the other process is refused in the middle of it.
+    gateway.add_fault("*", named("stall-head", step="refresh", seconds=5.0))
     running = [started(site, "--sync-now"), started(site, "--sync-now")]
-    for number in range(40, 240, 20):
-        assert gateway.requests.wait_for(number, timeout_s=WAIT_S)
-        if site.query("select count(distinct worker) from attachment") == [(2,)]:
-            break
+    wait_until_both_work(site)
     gateway.credentials.expire(FIRST)
     gateway.latency_s = 0.01
     told = [process.communicate(timeout=100)[0] + log.read_text() for process, log in running]
@@ -125,6 +132,16 @@ def test_two_processes_on_one_ledger_refresh_once_between_them(site: Site, gatew
     assert site.sync_until_settled().returncode == 0
     check_all_stored_at_the_first_attempt(site, scenario)
     check_no_secret_was_told(site, *told)
+
+
+def wait_until_both_work(site: Site) -> None:
+    pause = threading.Event()
+    for _ in range(int(WAIT_S / 0.1)):
+        pause.wait(0.1)
+        with contextlib.suppress(sqlite3.OperationalError):  # the ledger is being made
+            if site.query("select count(distinct worker) from attachment where state = 'fetching'") == [(2,)]:
+                return
+    raise AssertionError("the second process never got anything to do")
 
 
 def test_a_refresh_that_is_refused_holds_the_application_with_its_reason_and_no_attempt_used(
@@ -198,8 +215,7 @@ def test_a_token_that_a_killed_process_had_received_is_found_by_the_next(site: S
 
 def let_the_lease_run_out(site: Site) -> None:
     """As three minutes would."""
-    settings = load(site.root / "mo-sync.toml", environ={}, cwd=site.root).settings
-    with Service.open(settings, clock=SystemClock()) as service, service.ledger.begin() as connection:
+    with opened(site) as service, service.ledger.begin() as connection:
         ended = connection.exec_driver_sql(
             "update duty set until = '2026-01-01T00:00:00.000000Z' where name like 'refresh /%'"
         )
@@ -220,9 +236,8 @@ def test_no_transaction_is_open_while_a_token_is_refreshed(
         return send(adapter, request, *rest, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(HTTPAdapter, "send", watched)
-    settings = load(site.root / "mo-sync.toml", environ={}, cwd=site.root).settings
 
-    with Service.open(settings, clock=SystemClock()) as service:
+    with opened(site) as service:
         summary = service.sync_now(threading.Event())
 
     assert summary.settled == {"stored": 20}
