@@ -33,7 +33,11 @@ __all__ = [
     "OutOfReach",
     "StoreOutOfReach",
     "UsageError",
+    "shortage",
 ]
+
+
+_NO_THREAD = "can't start new thread"  # the only thing by which this RuntimeError can be told from others
 
 
 class ExitCode(IntEnum):
@@ -118,3 +122,16 @@ class StoreOutOfReach(OutOfReach):
 
 class GatewayOutOfReach(OutOfReach):
     """The gateway does not answer."""
+
+
+def shortage(error: BaseException) -> OutOfReach | None:
+    """Ours for what Python raises when the system gives it no more threads or memory; None for anything else.
+
+    >>> print(shortage(RuntimeError("can't start new thread")))
+    machine-exhausted: this machine has no more threads to give; raise its limits, or lower sync.workers
+    """
+    what = "memory" if isinstance(error, MemoryError) else None
+    if isinstance(error, RuntimeError) and str(error) == _NO_THREAD:
+        what = "threads"
+    hint = "raise its limits, or lower sync.workers"
+    return OutOfReach("machine-exhausted", f"this machine has no more {what} to give", hint=hint) if what else None

@@ -16,7 +16,7 @@ from typer.exceptions import TyperException
 from mo_sync.cli.commands import HELP, Commands
 from mo_sync.cli.context import Context, context_of
 from mo_sync.cli.output import printable
-from mo_sync.errors import ExitCode, MoSyncError, UsageError
+from mo_sync.errors import ExitCode, MoSyncError, UsageError, shortage
 from mo_sync.log import redact_text
 
 __all__ = ["app", "main", "run"]
@@ -107,7 +107,8 @@ def run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         result = _INTERRUPTED
     except Exception as error:  # noqa: BLE001  the last place where it can be put into words
-        return telling.unexpected(error)
+        short = shortage(error)
+        return telling.error(short) if short else telling.unexpected(error)
     if result == _INTERRUPTED:
         telling.say("interrupted", "stopped by the keyboard; what was not finished is done next time", _INTERRUPTED)
     return int(result) if isinstance(result, int) else ExitCode.SETTLED

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import structlog
 
 from mo_sync.clock import Clock
-from mo_sync.errors import OutOfReach
+from mo_sync.errors import OutOfReach, shortage
 
 __all__ = ["Job", "Ticks"]
 
@@ -53,9 +53,12 @@ class Ticks:
             job.step()
         except OutOfReach as error:
             self._trouble(job.name, str(error))
-        except Exception:  # noqa: BLE001  the border of a job: the scheduler must go on
-            _log.exception("tick.crashed", job=job.name)
-            return
+        except Exception as error:  # noqa: BLE001  the border of a job: the scheduler must go on
+            short = shortage(error)
+            if short is None:
+                _log.exception("tick.crashed", job=job.name)
+                return
+            self._trouble(job.name, str(short))
         else:
             self._trouble(job.name, None)
         with self._lock:

@@ -20,6 +20,9 @@ __all__ = ["Crew", "Fetch", "Result"]
 
 _log = structlog.get_logger(__name__)
 
+_NO_HANDS = "this machine has no threads to spare"
+_REST_S = 60.0
+
 Fetch = Callable[[Claim, Callable[[], bool]], Fetched | Outcome]
 """Fetches one claim; the second argument says whether to break off."""
 
@@ -47,16 +50,27 @@ class Crew:
         self._break_off = threading.Event()
 
     def hand_out(self, claims: Sequence[Claim]) -> None:
-        """Put ``claims`` to work. The caller saw to it that there are idle workers (:meth:`Flight.room`)."""
+        """Put ``claims`` to work. The caller saw to it that there are idle workers (:meth:`Flight.room`).
+
+        Where the machine gives no more threads, those that there are take them one after the other; without any they
+        are given back, to be tried in a minute.
+        """
         self._flight.launch(claims)
-        missing = min(self._size, len(self._flight)) - len(self._threads)
-        for _ in range(missing):
-            name = f"fetch-{len(self._threads)}"
-            thread = threading.Thread(target=self._work, name=name, daemon=True)
-            self._threads.append(thread)
-            thread.start()
+        try:
+            self._enlist(min(self._size, len(self._flight)))
+        except RuntimeError as error:  # "can't start new thread"
+            _log.warning("workers.missing", workers=len(self._threads), error=str(error), hint="raise its limits")
         for claim in claims:
-            self._line.put(claim)
+            if self._threads:
+                self._line.put(claim)
+            else:
+                self._hand_back(Result(claim, Interrupted(_NO_HANDS, delay_s=_REST_S), self._clock.now()))
+
+    def _enlist(self, wanted: int) -> None:
+        while len(self._threads) < wanted:
+            thread = threading.Thread(target=self._work, name=f"fetch-{len(self._threads)}", daemon=True)
+            thread.start()
+            self._threads.append(thread)
 
     def break_off(self) -> None:
         """Fetches end at their next chunk, as ``Interrupted``."""
@@ -75,9 +89,11 @@ class Crew:
     def _work(self) -> None:
         while (claim := self._line.get()) is not None:
             started_at = self._clock.now()
-            result = Result(claim, self._one(claim), started_at)
-            self._flight.fetched(claim)
-            self._finished(result)
+            self._hand_back(Result(claim, self._one(claim), started_at))
+
+    def _hand_back(self, result: Result) -> None:
+        self._flight.fetched(result.claim)
+        self._finished(result)
 
     def _one(self, claim: Claim) -> Fetched | Outcome:
         if self._break_off.is_set():

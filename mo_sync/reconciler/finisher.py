@@ -64,8 +64,9 @@ class Finisher:
         self._thread = threading.Thread(target=self._run, name="finisher", daemon=True)
 
     def start(self) -> None:
-        """Begin to take results."""
-        self._thread.start()
+        """Begin to take results. May be repeated."""
+        if not self._thread.is_alive():
+            self._thread.start()
 
     def take(self, result: Result) -> None:
         """Finish ``result`` soon. Any thread may call this."""

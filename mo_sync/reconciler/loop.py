@@ -167,8 +167,10 @@ class Reconciler:
 
     def _start(self) -> None:
         if not self._started:
+            # Each may fail for want of threads; then the next call goes on where this one ended.
             self._finisher.start()
-            self._keeper.start()
+            if not self._keeper.is_alive():
+                self._keeper.start()
             self._started = True
 
     def _claim_for_idle_workers(self) -> int:

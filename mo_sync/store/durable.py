@@ -41,8 +41,11 @@ class SyncCrew:
             self._pool = ThreadPoolExecutor(_HANDS, thread_name_prefix="store-sync")
         shares = [files[hand::_HANDS] for hand in range(min(_HANDS, len(files)))]
         answers: list[OSError | None] = [None] * len(files)
-        for hand, share in enumerate(self._pool.map(_sync_share, shares)):
-            answers[hand::_HANDS] = share
+        try:
+            for hand, share in enumerate(self._pool.map(_sync_share, shares)):
+                answers[hand::_HANDS] = share
+        except RuntimeError:  # the machine gives no more threads: alone it takes longer
+            return [_sync(file) for file in files]
         return answers
 
     def close(self) -> None:

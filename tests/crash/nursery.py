@@ -14,6 +14,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,6 +97,7 @@ class Nursery:
         passing: int = 1,
         stall: bool = False,
         plant: str | None = None,
+        threads: int | None = None,
         kill_after_s: float | None = None,
         patience_s: float = PATIENCE_S,
     ) -> Running:
@@ -103,11 +105,12 @@ class Nursery:
 
         It is killed at the ``passing``-th coming by of ``point``, or after ``kill_after_s`` seconds, and in any case
         after ``patience_s``. With ``stall`` it is stopped there (SIGSTOP) instead, and may be continued. ``plant``
-        names a fault that is planted in it.
+        names a fault that is planted in it; ``threads`` is how many it may have besides its first.
         """
         order = {
             "arguments": arguments, "cwd": str(cwd), "point": point, "passing": passing, "stall": stall,
-            "plant": plant, "kill_after_s": kill_after_s, "patience_s": patience_s,
+            "plant": plant,
+            "threads": threads, "kill_after_s": kill_after_s, "patience_s": patience_s,
         }  # fmt: skip
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(order) + "\n")
@@ -191,11 +194,26 @@ def _work(order: dict[str, Any]) -> int:
     from tests.crash.plants import plant
     from tests.crash.points import end_at
 
+    if order["threads"] is not None:
+        _spare_threads(order["threads"])
     if order["plant"]:
         plant(order["plant"])
     if order["point"]:
         end_at(order["point"], order["passing"], signal.SIGSTOP if order["stall"] else signal.SIGKILL)
     return run(order["arguments"])
+
+
+def _spare_threads(most: int) -> None:
+    """No more than so many at once; what Python says then is what it says when the system gives it no more."""
+    start: Any = threading._start_new_thread  # type: ignore[attr-defined]
+
+    def scarce(*arguments: Any) -> Any:
+        # The one that is about to start is not among the active ones yet.
+        if threading.active_count() - 1 > most:
+            raise RuntimeError("can't start new thread")
+        return start(*arguments)
+
+    threading._start_new_thread = scarce  # type: ignore[attr-defined]
 
 
 if __name__ == "__main__":
