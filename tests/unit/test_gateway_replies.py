@@ -19,6 +19,7 @@ from mo_sync.gateway.replies import (
     metadata,
     minted,
     problem,
+    refreshed,
     retry_after,
     spoken,
 )
@@ -106,7 +107,7 @@ def test_a_servers_words_are_one_short_line_without_secrets(words: str, expected
 def test_any_answer_at_all_is_read(body: bytes, kind: str | None) -> None:
     found = problem(body, kind, secrets=["s3cret"])
 
-    minted(body), metadata(body), is_error(body), is_object(body), is_page(body, kind)
+    minted(body), refreshed(body), metadata(body), is_error(body), is_object(body), is_page(body, kind)
     assert found.description is None or (0 < len(found.description) <= 200 and found.description.isprintable())
 
 
