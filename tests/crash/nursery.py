@@ -29,6 +29,7 @@ _IMPORTED = (
     "alembic.command",
     "alembic.ddl.sqlite",
     "apscheduler.schedulers.background",
+    "argparse",
     "defusedxml.ElementTree",
     "mo_sync.cli.run",
     "mo_sync.log",
@@ -95,22 +96,23 @@ class Nursery:
         *arguments: str,
         point: str | None = None,
         passing: int = 1,
-        stall: bool = False,
+        number: signal.Signals = signal.SIGKILL,
         plant: str | None = None,
         threads: int | None = None,
+        user: int | None = None,
         kill_after_s: float | None = None,
         patience_s: float = PATIENCE_S,
     ) -> Running:
         """Let ``mo-sync ARGUMENTS`` run in ``cwd``; its output goes to the file ``cwd/log``.
 
-        It is killed at the ``passing``-th coming by of ``point``, or after ``kill_after_s`` seconds, and in any case
-        after ``patience_s``. With ``stall`` it is stopped there (SIGSTOP) instead, and may be continued. ``plant``
-        names a fault that is planted in it; ``threads`` is how many it may have besides its first.
+        It is killed at the ``passing``-th coming by of ``point`` (or gets the signal ``number`` there), or after
+        ``kill_after_s`` seconds, and in any case after ``patience_s``. ``plant`` names a fault that is planted in it;
+        ``threads`` is how many it may have besides its first; ``user`` whose rights it has.
         """
         order = {
-            "arguments": arguments, "cwd": str(cwd), "point": point, "passing": passing, "stall": stall,
+            "arguments": arguments, "cwd": str(cwd), "point": point, "passing": passing, "number": number,
             "plant": plant,
-            "threads": threads, "kill_after_s": kill_after_s, "patience_s": patience_s,
+            "threads": threads, "user": user, "kill_after_s": kill_after_s, "patience_s": patience_s,
         }  # fmt: skip
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(order) + "\n")
@@ -176,6 +178,8 @@ def _be_born(order: dict[str, Any]) -> None:
     code = 70
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+        if order["user"] is not None:
+            _become(order["user"])
         os.chdir(order["cwd"])
         log = os.open("log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         nothing = os.open("/dev/null", os.O_RDONLY)
@@ -199,8 +203,14 @@ def _work(order: dict[str, Any]) -> int:
     if order["plant"]:
         plant(order["plant"])
     if order["point"]:
-        end_at(order["point"], order["passing"], signal.SIGSTOP if order["stall"] else signal.SIGKILL)
+        end_at(order["point"], order["passing"], signal.Signals(order["number"]))
     return run(order["arguments"])
+
+
+def _become(user: int) -> None:
+    os.setgroups([])
+    os.setgid(user)
+    os.setuid(user)
 
 
 def _spare_threads(most: int) -> None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import secrets
+import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import count
 from typing import Any, Final
 
-__all__ = ["PLANTS", "plant"]
+__all__ = ["PLANTS", "TROUBLES", "plant"]
 
 
 def plant(name: str) -> None:
-    """Make the mistake ``name`` in this process."""
-    PLANTS[name]()
+    """Make the mistake ``name`` in this process, or let it meet the trouble of that name."""
+    (PLANTS | TROUBLES)[name]()
 
 
 def _place_before_whole() -> None:
@@ -188,3 +192,55 @@ PLANTS: Final[dict[str, Callable[[], None]]] = {
     "ledger-in-memory": _ledger_in_memory,
 }
 """Every planted fault by its name."""
+
+
+def _slow_disk() -> None:
+    fsync = os.fsync
+
+    def slow(file: int) -> None:
+        time.sleep(0.3)
+        fsync(file)
+
+    os.fsync = slow  # type: ignore[assignment]
+
+
+def _short_writes() -> None:
+    write = os.write
+
+    def short(file: int, data: Any) -> int:
+        return write(file, memoryview(data)[: max(1, len(data) // 2)])
+
+    os.write = short  # type: ignore[assignment]
+
+
+def _failing(name: str, number: int, *, every: int, of: str) -> Callable[[], None]:
+    """Every so many-th call of ``os.<name>`` for a temporary file or a folder of the store fails."""
+
+    def install() -> None:
+        original, calls = getattr(os, name), count(1)
+
+        def failing(first: Any, *rest: Any, **more: Any) -> Any:
+            if of in _path(first) and next(calls) % every == 0:
+                raise OSError(number, os.strerror(number))
+            return original(first, *rest, **more)
+
+        setattr(os, name, failing)
+
+    return install
+
+
+def _path(first: Any) -> str:
+    return os.readlink(f"/proc/self/fd/{first}") if isinstance(first, int) else str(first)
+
+
+TROUBLES: Final[dict[str, Callable[[], None]]] = {
+    "slow disk": _slow_disk,
+    "short writes": _short_writes,
+    "EIO at a write": _failing("write", errno.EIO, every=3, of=".part"),
+    "ENOSPC at a write": _failing("write", errno.ENOSPC, every=3, of=".part"),
+    "EDQUOT at a write": _failing("write", errno.EDQUOT, every=3, of=".part"),
+    "EIO at a sync": _failing("fsync", errno.EIO, every=3, of=".part"),
+    "EIO at the sync of a folder": _failing("fsync", errno.EIO, every=4, of="/media/20"),
+    "EROFS at a rename": _failing("rename", errno.EROFS, every=3, of=".part"),
+}
+"""Disks that do not do as they are told, by name: no mistakes of ours, but what must be lived with."""

@@ -147,7 +147,7 @@ def _stalled(stand: Stand, turn: int) -> list[Ended]:
     """A process is stopped until its leases ran out and another did its work; when it wakes it may change nothing."""
     stand.dropper.drop(1)
     running = stand.arena.nursery.start(
-        stand.site.root, "--sync-now", point=_STALLS[turn % len(_STALLS)], stall=True, plant=stand.plant
+        stand.site.root, "--sync-now", point=_STALLS[turn % len(_STALLS)], number=signal.SIGSTOP, plant=stand.plant
     )
     until = time.monotonic() + SETTLE_S
     while not _is_stopped(running.pid) and time.monotonic() < until:
