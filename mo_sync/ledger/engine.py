@@ -58,6 +58,8 @@ FOREIGN_ERRORS: Final[dict[type[sa.SQLAlchemyError], str | None]] = {
 }
 """What SQLAlchemy's errors mean when the driver's own code says no more; None: not the ledger's trouble."""
 
+_STATEMENT_MS: Final = 60_000
+
 
 def connect(settings: LedgerSettings) -> Engine:
     """An engine for ``settings.url``; it connects when first used. Raises ConfigurationError."""
@@ -116,13 +118,21 @@ def _url(text: str) -> URL:
 
 
 def _postgresql(url: URL, settings: LedgerSettings) -> Engine:
-    wait_ms = int(settings.busy_timeout * 1000)
-    # What is committed is on the disk, also on a server that is set up to be faster than safe.
-    options = f"-c lock_timeout={wait_ms} -c timezone=UTC -c synchronous_commit=on"
+    # 0 means "for ever" to PostgreSQL.
+    wait_ms = max(1, int(settings.busy_timeout * 1000))
+    # What is committed is on the disk, also on a server that is set up to be faster than safe. No statement of ours is
+    # long: one that takes a minute hangs, and is better tried again.
+    options = f"-c lock_timeout={wait_ms} -c timezone=UTC -c synchronous_commit=on -c statement_timeout={_STATEMENT_MS}"
     arguments = {
         "options": options,
         "application_name": "mo-sync",
         "connect_timeout": max(2, int(settings.busy_timeout)),
+        # A server that vanished without a word is noticed within a minute, where TCP alone would take a quarter hour.
+        "keepalives": 1,
+        "keepalives_idle": 15,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 30_000,
     }
     return create_engine(
         url, pool_pre_ping=True, isolation_level="READ COMMITTED", connect_args=arguments, hide_parameters=True

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shutil
 import sqlite3
 import stat
+import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -338,3 +341,30 @@ def test_a_database_that_is_not_there_is_gone_and_its_password_is_not_told(serve
 
     assert "geheim" not in str(caught.value)
     assert "***" in str(caught.value)
+
+
+_COME_AND_GO = """
+import sys
+from mo_sync.ledger import Ledger
+from mo_sync.ledger.interventions import retry
+from mo_sync.settings import Ledger as LedgerSettings
+from tests.ledgers import NOW
+with Ledger.open(LedgerSettings(url=sys.argv[1])) as ledger:
+    retry(ledger, now=NOW, give_up_after_s=1.0)
+"""
+
+
+def test_a_process_that_comes_and_goes_takes_nothing_away_from_one_that_stays(file: Path) -> None:
+    """SQLite's locks are a process's: had one of our threads dropped them, what is written next would be lost."""
+    with opened(file) as ledger:
+        recorded(ledger, announced("E1", "M1", ["A1"]))
+        with ledger.read() as first, ledger.read() as second:  # a second connection is made while the first is open
+            assert first.connection.dbapi_connection is not second.connection.dbapi_connection
+        log = file.with_name(file.name + "-wal").stat().st_ino
+        subprocess.run([sys.executable, "-c", _COME_AND_GO, f"sqlite:///{file}"], check=True, timeout=60)
+
+        recorded(ledger, announced("E2", "M2", ["A2"]))
+
+        assert file.with_name(file.name + "-wal").stat().st_ino == log
+        with contextlib.closing(sqlite3.connect(file)) as other:
+            assert other.execute("select count(*) from attachment").fetchone() == (2,)
