@@ -244,7 +244,8 @@ def _retry(claim: Claim, failed: Failed, *, now: datetime, policy: Policy, roll:
 def _absent(claim: Claim, failed: Failed, *, now: datetime, policy: Policy, roll: float) -> Transition:
     absences = claim.absences + 1
     again = _retry(claim, failed, now=now, policy=policy, roll=roll)
-    if absences >= policy.absent_attempts or again.state is State.FAILED:
+    always = again.state is State.FAILED and absences > claim.attempts
+    if absences >= policy.absent_attempts or always:
         reason = f"{failed.reason}; said so {absences} times"
         return Transition(State.MISSING, claim.attempts + 1, None, reason, absences)
     return Transition(again.state, again.attempts, again.due_at, again.reason, absences)

@@ -6,6 +6,7 @@ what the daemon's jobs do in smaller steps.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -51,6 +52,7 @@ class Summary:
     held_applications: tuple[str, ...]
     beside: tuple[str, ...]
     paused: str | None
+    left_alone: int
     interrupted: bool
     took_s: float
     exit_code: ExitCode
@@ -84,6 +86,7 @@ class Service:
         intake: Intake,
         drop: DropFeed | None,
         fetcher: Fetcher,
+        opened: contextlib.ExitStack,
     ) -> None:
         self.settings = settings
         self.clock = clock
@@ -94,6 +97,7 @@ class Service:
         self.intake = intake
         self.drop = drop
         self._fetcher = fetcher
+        self._opened = opened
         self._watchers: list[Callable[[Sequence[Settlement]], None]] = [log_settled, Standings().tell]
         self._drift = Drift(clock)
         self._leases_count_from = clock.monotonic()
@@ -114,36 +118,37 @@ class Service:
     @classmethod
     def open(cls, settings: Settings, *, clock: Clock) -> Service:
         """Open ledger and store, make the rooms. Raises MoSyncError, and then leaves nothing open."""
-        worker = worker_name()
         policy = policy_of(settings.retry)
-        ledger = Ledger.open(settings.ledger)
-        try:
+        with contextlib.ExitStack() as opened:
+            ledger = opened.enter_context(Ledger.open(settings.ledger))
+            worker = worker_name()
             store = open_store(settings.store, worker=worker)
-        except BaseException:
-            ledger.close()
-            raise
-        credentials = Credentials(settings.gateway, settings.applications)
-        gateway = Gateway(
-            settings.gateway,
-            credentials,
-            clock,
-            spacing=Spacing(lambda name: _rate(settings, name)),
-            guard=Duties(ledger, worker, clock),
-        )
-        intake = Intake(ledger, clock, give_up_after_s=policy.give_up_after_s)
-        drop = DropFeed(settings.drop, settings.limits, intake, clock, worker) if settings.drop.path else None
-        fetcher = Fetcher(gateway, store, settings.limits, policy, clock)
-        return cls(
-            settings=settings,
-            clock=clock,
-            worker=worker,
-            ledger=ledger,
-            store=store,
-            gateway=gateway,
-            intake=intake,
-            drop=drop,
-            fetcher=fetcher,
-        )
+            opened.callback(store.close)
+            credentials = Credentials(settings.gateway, settings.applications)
+            gateway = Gateway(
+                settings.gateway,
+                credentials,
+                clock,
+                spacing=Spacing(lambda name: _rate(settings, name)),
+                guard=Duties(ledger, worker, clock),
+            )
+            opened.callback(gateway.close)
+            intake = Intake(ledger, clock, give_up_after_s=policy.give_up_after_s)
+            drop = DropFeed(settings.drop, settings.limits, intake, clock, worker) if settings.drop.path else None
+            if drop is not None:
+                opened.callback(drop.close)
+            return cls(
+                settings=settings,
+                clock=clock,
+                worker=worker,
+                ledger=ledger,
+                store=store,
+                gateway=gateway,
+                intake=intake,
+                drop=drop,
+                fetcher=Fetcher(gateway, store, settings.limits, policy, clock),
+                opened=opened.pop_all(),
+            )
 
     def watch(self, watcher: Callable[[Sequence[Settlement]], None]) -> None:
         """Tell ``watcher`` of everything that is settled, after its commit."""
@@ -202,6 +207,7 @@ class Service:
         self.reconciler.close(grace_s=self.settings.sync.stop_grace, hurry=hurry)
         self.reconciler.note_pace()
         counts = queries.counts(self.ledger)
+        left_alone = self.drop.left_alone if self.drop is not None else 0
         return Summary(
             receipt=receipt,
             settled={state.value: count for state, count in sorted(tally.states.items())},
@@ -212,7 +218,14 @@ class Service:
             paused=worked.no_room,
             interrupted=stop.is_set(),
             took_s=self.clock.monotonic() - began,
-            exit_code=exit_code(tally, counts, paused=worked.no_room is not None),
+            left_alone=left_alone,
+            exit_code=exit_code(
+                tally,
+                counts,
+                paused=worked.no_room is not None,
+                interrupted=stop.is_set(),
+                left_alone=left_alone,
+            ),
         )
 
     def reload(self, settings: Settings) -> None:
@@ -234,13 +247,8 @@ class Service:
 
     def close(self, *, grace_s: float = 0.0, hurry: threading.Event | None = None) -> bool:
         """End the work, then close what was opened. Whether every thread ended. ``hurry`` cuts the grace short."""
-        ended = self.reconciler.close(grace_s=grace_s, hurry=hurry)
-        if self.drop is not None:
-            self.drop.close()
-        self.gateway.close()
-        self.store.close()
-        self.ledger.close()
-        return ended
+        with self._opened:
+            return self.reconciler.close(grace_s=grace_s, hurry=hurry)
 
     def __enter__(self) -> Self:
         return self

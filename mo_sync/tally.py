@@ -12,7 +12,7 @@ import structlog
 
 from mo_sync.errors import ExitCode
 from mo_sync.lifecycle import Failed, Rest, Settlement, Standing, State, Stored
-from mo_sync.verdicts import Verdict
+from mo_sync.verdicts import UNANSWERED, Verdict
 
 __all__ = ["Standings", "Tally", "exit_code", "log_settled"]
 
@@ -45,7 +45,7 @@ class Tally:
                 self.stored_bytes += size
             case Failed(verdict=Verdict.HOLD):
                 self.held_applications.add(settlement.claim.application_id)
-            case Failed(status=None):
+            case Failed(status=None, code=code) if code in UNANSWERED:
                 self.unanswered += 1
 
     @property
@@ -54,11 +54,18 @@ class Tally:
         return self.unanswered > 0 and self.unanswered == self.states.total()
 
 
-def exit_code(tally: Tally, counts: dict[State, int], *, paused: bool) -> ExitCode:
-    """What a pass exits with: come back (4, or 75 when nothing was possible), look (5), or done (0)."""
+def exit_code(
+    tally: Tally, counts: dict[State, int], *, paused: bool, interrupted: bool = False, left_alone: int = 0
+) -> ExitCode:
+    """What a pass exits with: come back (4, or 75 when nothing was possible), look (5), or done (0).
+
+    ``interrupted`` says that not all was looked at, ``left_alone`` how many dropped files nobody could take.
+    """
     if any(counts.get(state) for state in _WILL_BE_RETRIED):
         return ExitCode.NOTHING_POSSIBLE_NOW if paused or tally.gateway_silent else ExitCode.WORK_REMAINS
-    if any(counts.get(state) for state in _NEEDS_A_PERSON):
+    if interrupted:
+        return ExitCode.WORK_REMAINS
+    if left_alone or any(counts.get(state) for state in _NEEDS_A_PERSON):
         return ExitCode.NEEDS_A_PERSON
     return ExitCode.SETTLED
 

@@ -32,6 +32,8 @@ def lines(summary: Summary) -> list[str]:
         )
     if summary.paused:
         told.append(f"Paused: {summary.paused}. It goes on when there is room.")
+    if summary.left_alone:
+        told.append(f"Left alone: {summary.left_alone} dropped files that cannot be taken; the log says which and why.")
     if summary.beside:
         told.append(
             f"Beside: another mo-sync is at work here ({', '.join(summary.beside)}); leases keep the two apart."

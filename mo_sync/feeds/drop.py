@@ -86,6 +86,11 @@ class DropFeed:
             clock=self._clock,
         )
 
+    @property
+    def left_alone(self) -> int:
+        """How many files the last :meth:`ingest` could not take; the log says which and why."""
+        return self._memory.complaints
+
     def close(self) -> None:
         """Give up our place below ``processing/``, once a running :meth:`ingest` has ended."""
         with self._lock:

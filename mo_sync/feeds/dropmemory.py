@@ -43,6 +43,11 @@ class Memory:
         """A round has looked at everything there is."""
         self._before, self._told_before = self._seen, self._told
 
+    @property
+    def complaints(self) -> int:
+        """How many files the last round left alone."""
+        return len(self._told)
+
     def previous(self, name: str) -> Sighting | None:
         """How the file looked when it was last found not ready."""
         return self._seen.get(name) or self._before.get(name)

@@ -17,6 +17,7 @@ from mo_sync.gateway.inflate import DecodeFailed, Inflater, decoder
 from mo_sync.gateway.troubles import CAUGHT
 from mo_sync.gateway.watch import Watch
 from mo_sync.lifecycle import Failed, Interrupted, Refused
+from mo_sync.readings import plain
 from mo_sync.verdicts import Trouble
 
 __all__ = ["Content", "Pumped"]
@@ -25,6 +26,7 @@ _WHOLE_BYTES: Final = 1024 * 1024
 _CHUNK_BYTES: Final = 256 * 1024
 _LARGEST_ERROR: Final = 64 * 1024
 _LOOK_BYTES: Final = 1024
+_LONGEST_TYPE: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ class Content:
         self._received = 0
         encoded = (self._encoding or "").strip().lower() not in ("", "identity")
         self.content_length = None if encoded else raw.length_remaining
-        self.content_type = headers.get("Content-Type")
+        self.content_type = _recordable(headers.get("Content-Type"))
         self.disposition = headers.get("Content-Disposition")
         self.delimited = raw.chunked or raw.length_remaining is not None
 
@@ -178,3 +180,8 @@ class Content:
 
 def _nonempty(undo: Inflater | None, data: bytes) -> Iterator[bytes]:
     return iter((data,)) if undo is None else (piece for piece in undo.feed(data) if piece)
+
+
+def _recordable(header: str | None) -> str | None:
+    """A header as it can be written into any database, and no longer than a content type ever is."""
+    return None if header is None else plain(header)[:_LONGEST_TYPE]

@@ -21,6 +21,8 @@ __all__ = ["Answer", "Pace", "Paces", "Spacing", "after", "answer_of", "pressed"
 
 _MOST_QUIET_S: Final = 5.0
 _FIRST_QUIET_S: Final = 0.25
+_UNTIL_WRITTEN_S: Final = 0.5
+"""A refusal is in the ledger by then, which lets the application rest; until then no more is sent into it."""
 _PRESSED_BY: Final = 4
 _SHARE: Final = 3
 _SLOW_STATUS: Final = frozenset({429, 502, 503, 504})
@@ -30,11 +32,12 @@ _SERVER_ERROR: Final = 500
 
 
 class Answer(Enum):
-    """What an attempt says about the gateway: it is well, it is in trouble, it asks to slow down, or nothing."""
+    """What an attempt says about the gateway: it is well, in trouble, asks to slow down, refuses us, or nothing."""
 
     GOOD = auto()
     BAD = auto()
     SLOW = auto()
+    REFUSED = auto()
     NOTHING = auto()
 
 
@@ -43,7 +46,8 @@ class Pace:
     """How fast one application goes. Times are monotonic seconds.
 
     ``limit`` fetches at once, of ``most``; ``failing`` are the attachments that failed since the last good answer;
-    ``cut_at`` is when it was last halved; until ``quiet_until`` nothing new is begun.
+    ``cut_at`` is when it was last halved; nothing new is begun until ``quiet_until``, nor until ``refused_until``, which
+    nobody waits for: by then the ledger says what comes next.
     """
 
     most: int
@@ -52,13 +56,16 @@ class Pace:
     in_vain: int = 0
     cut_at: float = -math.inf
     quiet_until: float = -math.inf
+    refused_until: float = -math.inf
 
 
 def answer_of(outcome: object) -> Answer:
     """What came of an attempt, as an answer of its gateway. Whatever is no failure is good."""
     match outcome:
-        case Interrupted() | Failed(step=Step.STORE) | Failed(verdict=Verdict.HOLD):
+        case Interrupted() | Failed(step=Step.STORE):
             return Answer.NOTHING
+        case Failed(verdict=Verdict.HOLD):
+            return Answer.REFUSED
         case Failed(status=None, code=code):
             return _without_answer(code)
         case Failed(status=int(status)) if status in _SLOW_STATUS:
@@ -89,6 +96,8 @@ def after(pace: Pace, answer: Answer, attachment_id: str, *, began: float, now: 
             return _failing(pace, attachment_id)
         case Answer.SLOW:
             return _slower(_failing(pace, attachment_id), began=began, now=now)
+        case Answer.REFUSED:
+            return replace(pace, refused_until=now + _UNTIL_WRITTEN_S)
         case Answer.NOTHING:
             return pace
 
@@ -142,7 +151,7 @@ class Paces:
     def limit(self, application_id: str, now: float) -> int:
         """How many fetches at once it bears; 0 while it keeps quiet. ``now`` is monotonic."""
         pace = self._pace(application_id)
-        return 0 if pace.quiet_until > now else max(1, int(pace.limit))
+        return 0 if max(pace.quiet_until, pace.refused_until) > now else max(1, int(pace.limit))
 
     def quiet_s(self, now: float) -> float:
         """Seconds until the first of those that keep quiet may go on; 0 when none does."""
@@ -160,6 +169,7 @@ class Paces:
             return outcome
         if not (claim.application_failures or pressed(self._pace(claim.application_id))):
             return outcome
+        self._leave_to_the_ledger(claim.application_id)
         asked_s = max(outcome.retry_after_s or 0.0, rest_s)
         return replace(outcome, verdict=Verdict.THROTTLED, retry_after_s=asked_s)
 
@@ -176,6 +186,11 @@ class Paces:
             return {
                 name: None if pace.limit >= pace.most else max(1, int(pace.limit)) for name, pace in self._paces.items()
             }
+
+    def _leave_to_the_ledger(self, application_id: str) -> None:
+        """It rests as the ledger says, and needs no pauses of ours besides."""
+        with self._lock:
+            self._paces[application_id] = replace(self._pace(application_id), quiet_until=-math.inf)
 
     def _pace(self, application_id: str) -> Pace:
         pace = self._paces.get(application_id)

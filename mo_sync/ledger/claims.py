@@ -183,19 +183,13 @@ def give_back(ledger: Ledger, claims: Sequence[Claim], *, now: datetime, reason:
 
 
 def expire(ledger: Ledger, *, now: datetime) -> list[str]:
-    """Make due again what leases ran out on; the ids. Uses up no attempt.
-
-    One that was claimed after its own deadline and was lost even so has failed: it may be what kills its workers.
-    """
+    """Make due again what leases ran out on; the ids. Uses up no attempt."""
     ran_out = and_(is_in(State.FETCHING), attachment.c.lease_until <= now)
     with ledger.read() as connection:
         if connection.execute(select(literal(1)).where(ran_out).limit(1)).first() is None:
             return []
     with ledger.begin() as connection:
-        hopeless = and_(ran_out, attachment.c.claimed_at >= attachment.c.deadline_at)
-        reason = "its worker died on it after its deadline"
-        failed = _release(connection, hopeless, now=now, outcome="lost", reason=reason, state=State.FAILED)
-        return failed + _release(connection, ran_out, now=now, outcome="lost", reason="the lease ran out")
+        return _lost(connection, ran_out, now=now, reason="the lease ran out")
 
 
 def rescue(ledger: Ledger, workers: Iterable[str], *, now: datetime) -> list[str]:
@@ -205,7 +199,15 @@ def rescue(ledger: Ledger, workers: Iterable[str], *, now: datetime) -> list[str
         return []
     theirs = and_(is_in(State.FETCHING), attachment.c.worker.in_(names))
     with ledger.begin() as connection:
-        return _release(connection, theirs, now=now, outcome="lost", reason="its worker died")
+        return _lost(connection, theirs, now=now, reason="its worker died")
+
+
+def _lost(connection: Connection, which: ColumnElement[bool], *, now: datetime, reason: str) -> list[str]:
+    """One that was claimed after its own deadline and was lost even so has failed: it may be what kills its workers."""
+    hopeless = and_(which, attachment.c.claimed_at >= attachment.c.deadline_at)
+    end = "its worker died on it after its deadline"
+    failed = _release(connection, hopeless, now=now, outcome="lost", reason=end, state=State.FAILED)
+    return failed + _release(connection, which, now=now, outcome="lost", reason=reason)
 
 
 def _mine(claim_: Claim) -> ColumnElement[bool]:

@@ -106,6 +106,9 @@ def reading(dialect: str) -> dict[str, Any]:
 def lock_for_migration(connection: Connection) -> None:
     """Keep other migrations out until this transaction ends. SQLite's write lock is held already."""
     if connection.dialect.name == "postgresql":
+        # A large ledger may take its time, and those who come meanwhile wait for it.
+        connection.exec_driver_sql("set local lock_timeout = '15min'")
+        connection.exec_driver_sql("set local statement_timeout = 0")
         connection.exec_driver_sql(f"select pg_advisory_xact_lock({_MIGRATION_LOCK})")
 
 
@@ -132,5 +135,7 @@ def trouble_of(original: BaseException | None) -> str | None:
     """
     code = driver_code(original) or ""
     if isinstance(original, sqlite3.Error):
+        if code == "SQLITE_ERROR" and str(original).startswith("no such table"):
+            return "ledger-gone"  # an empty file in its place
         return _SQLITE_TROUBLE.get("_".join(code.split("_")[:2]))
     return _POSTGRES_TROUBLE.get(code) or _POSTGRES_TROUBLE.get(code[:2])

@@ -6,24 +6,57 @@ An attachment changes only if its lease is still the one that was lent; if not, 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any, Final
 
+import structlog
 from sqlalchemy import Connection, Insert, Select, Update, bindparam, func, select, update
+from sqlalchemy.exc import SQLAlchemyError
 
 from mo_sync.ledger import applications
 from mo_sync.ledger.ledger import Ledger
 from mo_sync.ledger.schema import attachment, attempt, is_in
-from mo_sync.lifecycle import Failed, Interrupted, Refused, Settlement, State, Stored
+from mo_sync.lifecycle import Failed, Interrupted, Refused, Settlement, State, Stored, Transition
+from mo_sync.verdicts import Step, Verdict
 
 __all__ = ["NO_LEASE", "settle", "write_attempts"]
+
+_log = structlog.get_logger(__name__)
+
+_UNWRITABLE: Final = (SQLAlchemyError, ValueError, TypeError, OverflowError)
 
 NO_LEASE: Final = {"lease": None, "lease_until": None}
 """The columns of an attachment that is lent to nobody."""
 
 
 def settle(ledger: Ledger, settlements: Sequence[Settlement], *, worker: str) -> list[bool]:
-    """Write down what came of many claims, in one transaction; for each, whether it was still ours."""
+    """Write down what came of many claims, in one transaction; for each, whether it was still ours.
+
+    If that cannot be written as a whole, each is written by itself: one that cannot be ends as ``failed`` with that
+    reason, and costs none of its neighbours. Raises LedgerOutOfReach, and then nothing was written.
+    """
+    try:
+        return _settle_together(ledger, settlements, worker)
+    except _UNWRITABLE as error:
+        _log.warning("settle.singly", claims=len(settlements), error=type(error).__name__)
+    return [_settle_alone(ledger, settlement, worker) for settlement in settlements]
+
+
+def _settle_alone(ledger: Ledger, settlement: Settlement, worker: str) -> bool:
+    try:
+        [mine] = _settle_together(ledger, [settlement], worker)
+    except _UNWRITABLE as error:
+        kind = type(getattr(error, "orig", None) or error).__name__
+        _log.error("settle.unwritable", attachment=settlement.claim.attachment_id, error=kind)
+        reason = f"what came of it could not be recorded ({kind}); please report it with the log"
+        outcome = Failed(Step.STORE, None, "unwritable", Verdict.PERMANENT, reason)
+        transition = Transition(State.FAILED, settlement.claim.attempts + 1, None, reason, settlement.claim.absences)
+        [mine] = _settle_together(ledger, [replace(settlement, outcome=outcome, transition=transition)], worker)
+    return mine
+
+
+def _settle_together(ledger: Ledger, settlements: Sequence[Settlement], worker: str) -> list[bool]:
     if not settlements:
         return []
     with ledger.begin() as connection:

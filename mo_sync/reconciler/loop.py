@@ -13,7 +13,7 @@ before the file gets its final name, and shown when it is settled. Whoever lost 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -25,7 +25,7 @@ from mo_sync.errors import LedgerOutOfReach
 from mo_sync.fetch import Fetched
 from mo_sync.gateway.pace import Answer, Paces, share_of
 from mo_sync.ledger import Ledger, applications, claims
-from mo_sync.lifecycle import Claim, Outcome
+from mo_sync.lifecycle import Claim, Interrupted, Outcome, Settlement
 from mo_sync.reconciler.crew import Crew, Fetch
 from mo_sync.reconciler.finisher import Finisher, Watcher
 from mo_sync.reconciler.flight import Flight
@@ -93,8 +93,10 @@ class Reconciler:
             worker=worker,
             flight=self._flight,
             batch=sync.batch,
-            watcher=watcher,
+            watcher=self._settled,
         )
+        self._watcher = watcher
+        self._store_rests: tuple[float, str] | None = None
         self._crew = Crew(
             self._fetch_at_pace, size=sync.workers, flight=self._flight, finished=self._finisher.take, clock=clock
         )
@@ -215,7 +217,18 @@ class Reconciler:
         applications.note_pace(self._ledger, changed)
         self._noted = paces
 
+    def _settled(self, settlements: Sequence[Settlement]) -> None:
+        """A store that cannot be written to is everybody's trouble: nothing is claimed until it is tried again."""
+        for settlement in settlements:
+            outcome = settlement.outcome
+            if isinstance(outcome, Interrupted) and outcome.delay_s > 0:
+                self._store_rests = (self._clock.monotonic() + outcome.delay_s, outcome.reason)
+        self._watcher(settlements)
+
     def _no_room(self) -> str | None:
+        rests = self._store_rests
+        if rests is not None and self._clock.monotonic() < rests[0]:
+            return rests[1]
         free = self._store.free_bytes()
         if free >= self.limits.min_free:
             return None
@@ -224,7 +237,10 @@ class Reconciler:
     def _keep_leases(self) -> None:
         """Extend what is in the air three times a lease, so that a long download keeps what it was lent."""
         while not self._clock.wait(self._closing, self._sync.lease / 3):
-            self.extend_leases()
+            try:
+                self.extend_leases()
+            except Exception:  # noqa: BLE001  the border of the thread: without it every long download would be lost
+                _log.exception("leases.keeper-stumbled")
 
     def extend_leases(self) -> None:
         """Extend the lease of everything in the air, counted from now. A ledger out of reach is logged."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
-__all__ = ["MEANINGS", "OUT_OF_REACH", "Step", "Trouble", "Verdict"]
+__all__ = ["MEANINGS", "OUT_OF_REACH", "UNANSWERED", "Step", "Trouble", "Verdict"]
 
 
 class Step(StrEnum):
@@ -93,3 +93,11 @@ OUT_OF_REACH: Final[frozenset[Trouble]] = frozenset(
     }
 )
 """The troubles in which the gateway was not even spoken to."""
+
+UNANSWERED: Final[frozenset[Trouble]] = OUT_OF_REACH | {
+    Trouble.READ_TIMEOUT,
+    Trouble.TOTAL_TIMEOUT,
+    Trouble.RESET,
+    Trouble.PROTOCOL_ERROR,
+}
+"""The troubles in which nothing of use was heard from the gateway."""

@@ -209,6 +209,16 @@ def test_what_was_claimed_after_its_deadline_and_lost_again_has_failed(ledger: L
     assert column(ledger, "select number from attempt where attachment_id = 'A1' order by id") == [1, 2]
 
 
+def test_what_kills_its_workers_fails_after_its_deadline_however_their_deaths_were_seen(ledger: Ledger) -> None:
+    recorded(ledger, announced("E1"))
+    late = 80 * 3600.0
+    lent(ledger, at_s=late, worker="dead")
+
+    assert rescue(ledger, ["dead"], now=later(late + 1)) == ["A1"]
+
+    assert one(ledger, "select state, error_code from attachment") == {"state": "failed", "error_code": "worker-died"}
+
+
 def test_what_dead_workers_had_is_due_at_once(ledger: Ledger) -> None:
     recorded(ledger, *items(4))
     lent(ledger, 2, worker="dead")

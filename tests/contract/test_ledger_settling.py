@@ -359,3 +359,21 @@ def test_what_was_asked_for_before_the_trouble_does_not_end_it(ledger: Ledger) -
     settle(ledger, [said], worker="w1")
 
     assert application(ledger)["state"] == "held"
+
+
+def test_one_outcome_that_cannot_be_written_ends_by_itself_and_costs_no_other(ledger: Ledger) -> None:
+    """P3, for what comes out as for what comes in: PostgreSQL takes no NUL, SQLite no number of 70 bits."""
+    recorded(ledger, *items(3))
+    first, bad, last = lent(ledger)
+    poison = stored(bad, header_type="image/jpeg\0x") if ledger.dialect == "postgresql" else stored(bad, size=1 << 70)
+    batch = [
+        settlement(lease, outcome) for lease, outcome in ((first, stored(first)), (bad, poison), (last, stored(last)))
+    ]
+
+    assert settle(ledger, batch, worker="w1") == [True] * 3
+
+    assert column(ledger, "select state from attachment order by id") == ["stored", "failed", "stored"]
+    told = one(ledger, "select error_code, error, attempts from attachment where state = 'failed'")
+    assert (told["error_code"], told["attempts"]) == ("unwritable", 1)
+    assert "could not be recorded" in told["error"]
+    assert one(ledger, "select count(*) n from attempt") == {"n": 3}

@@ -285,3 +285,80 @@ def _event(number: int) -> RawEvent:
     event = {"fld-val-list": fields, "evt-tp": "mo_message_received", "timestamp": "2026-11-20T12:00:00.000Z"}
     envelope = {"topic": "SCG-Message", "attempt": 1, "event": event, "event-id": f"event-{number}"}
     return RawEvent("test", json.dumps(envelope).encode(), datetime(2026, 11, 20, 12, tzinfo=UTC))
+
+
+def test_without_a_thread_to_be_had_claims_come_back_and_it_goes_on_when_there_are_some(
+    bench: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = threading.Thread.start
+
+    def refused(thread: threading.Thread) -> None:
+        if thread.name.startswith("fetch-"):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    this = bench(lambda this, claim, stop: this.staged(claim))
+    this.announce(10)
+    monkeypatch.setattr(threading.Thread, "start", refused)
+
+    worked = this.reconciler.work(threading.Event())
+
+    assert "no threads" in (worked.no_room or "")
+    assert this.reconciler._flight.wait_until_empty(patience_s=LIMIT_S)
+    assert this.rows("select state, sum(attempts) from attachment group by state") == [("pending", 0)]
+    monkeypatch.undo()
+    claims_due_now(this)
+    assert this.reconciler.work(threading.Event()).idle
+    assert this.rows("select state, count(*) from attachment group by state") == [("stored", 10)]
+
+
+def claims_due_now(this: Bench) -> None:
+    this.reconciler._store_rests = None
+    with this.ledger.begin() as connection:
+        connection.exec_driver_sql("update attachment set due_at = created_at where state = 'pending'")
+
+
+def test_a_store_that_takes_no_writes_stops_the_claims_and_not_only_what_met_it(bench: Make) -> None:
+    """P13: ten thousand attachments must not each be fetched to learn that the disk is read-only."""
+    fetched: list[str] = []
+
+    def fetch(this: Bench, claim: Claim, stop: Callable[[], bool]) -> Outcome:
+        fetched.append(claim.attachment_id)
+        return Interrupted("the store: read-only file system (erofs)", delay_s=60.0)
+
+    this = bench(fetch)
+    this.announce(200)
+
+    worked = this.reconciler.work(threading.Event())
+
+    assert worked.no_room == "the store: read-only file system (erofs)"
+    assert len(fetched) <= 4 + 8
+    assert this.rows("select distinct attempts from attachment") == [(0,)]
+
+
+def test_the_keeper_of_leases_outlives_any_error(bench: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    hurt, again, go_on = threading.Event(), threading.Event(), threading.Event()
+    extend = claims.extend
+
+    def stumble(*arguments: Any, **named: Any) -> set[str]:
+        if not hurt.is_set():
+            hurt.set()
+            raise ZeroDivisionError
+        again.set()
+        return extend(*arguments, **named)
+
+    def fetch(this: Bench, claim: Claim, stop: Callable[[], bool]) -> Fetched:
+        assert go_on.wait(LIMIT_S)
+        return this.staged(claim)
+
+    monkeypatch.setattr(claims, "extend", stumble)
+    this = bench(fetch, lease=1)
+    this.announce(1)
+    working = threading.Thread(target=this.reconciler.work, args=[threading.Event()])
+    working.start()
+
+    assert hurt.wait(LIMIT_S)
+    assert again.wait(LIMIT_S)
+    go_on.set()
+    working.join(LIMIT_S)
+    assert this.rows("select state from attachment") == [("stored",)]

@@ -18,6 +18,7 @@ QUIET = Summary(
     held_applications=(),
     beside=(),
     paused=None,
+    left_alone=0,
     interrupted=False,
     took_s=0.04,
     exit_code=ExitCode.SETTLED,
@@ -43,6 +44,7 @@ def test_everything_that_happened_is_told_and_the_last_line_says_what_to_do() ->
         held_applications=("304",),
         beside=("host-1-aa",),
         paused="the store is full",
+        left_alone=2,
         interrupted=True,
         exit_code=ExitCode.NEEDS_A_PERSON,
     )
@@ -53,8 +55,9 @@ def test_everything_that_happened_is_told_and_the_last_line_says_what_to_do() ->
     assert told[1] == "Attachments: 2 stored, 1 missing (1,234,567 bytes) in 0.0 s"
     assert "application 304" in told[3]
     assert told[4].startswith("Paused: the store is full")
-    assert "another mo-sync is at work here (host-1-aa)" in told[5]
-    assert told[6].startswith("Stopped early")
+    assert told[5].startswith("Left alone: 2 dropped files")
+    assert "another mo-sync is at work here (host-1-aa)" in told[6]
+    assert told[7].startswith("Stopped early")
     assert "mo-sync ledger list" in told[-1]
 
 

@@ -48,8 +48,8 @@ def failed(
         (failed(None, code=Trouble.READ_TIMEOUT), Answer.SLOW),
         (failed(None, code=Trouble.TOTAL_TIMEOUT), Answer.SLOW),
         (failed(None, code=Trouble.CONNECT_TIMEOUT), Answer.SLOW),
-        (failed(401, Verdict.HOLD), Answer.NOTHING),
-        (failed(None, Verdict.HOLD, code=Trouble.TOKEN_MISSING), Answer.NOTHING),
+        (failed(401, Verdict.HOLD), Answer.REFUSED),
+        (failed(None, Verdict.HOLD, code=Trouble.TOKEN_MISSING), Answer.REFUSED),
         (failed(None, code=Trouble.NO_RESOURCES), Answer.NOTHING),
         (failed(None, code="unexpected-error"), Answer.NOTHING),
         (failed(None, code="eisdir", step=Step.STORE), Answer.NOTHING),
@@ -100,11 +100,12 @@ moments = st.floats(0, 1e6)
 def test_whatever_comes_it_stays_between_one_and_the_most_and_quiet_is_short(
     most: int, told: list[tuple[Answer, float, float, str]]
 ) -> None:
-    pace = Pace(most, float(most))
-    for answer, began, took_s, name in told:
-        pace = after(pace, answer, name, began=began, now=began + took_s)
+    pace, now = Pace(most, float(most)), 0.0
+    for answer, later_s, took_s, name in told:
+        now += later_s
+        pace = after(pace, answer, name, began=now - took_s, now=now)
         assert 1.0 <= pace.limit <= most
-        assert pace.quiet_until <= began + took_s + 5.0 or answer is not Answer.SLOW
+        assert pace.quiet_until <= now + 5.0
         assert len(pace.failing) <= 4
 
 
@@ -176,6 +177,19 @@ class TestPaces:
             self.judged(paces, claim(), FILE)
 
         assert paces.slowed() == {"17226": None}
+
+    def test_after_a_refusal_no_more_is_begun_until_it_is_written_down(self) -> None:
+        paces = Paces(8, {})
+        self.judged(paces, claim(), failed(401, Verdict.HOLD), now=10.0)
+
+        assert (paces.limit("17226", 10.1), paces.limit("17226", 11.0)) == (0, 8)
+
+    def test_what_rests_by_the_ledger_does_not_pause_besides(self) -> None:
+        paces = Paces(1, {})
+        for second in range(1, 9):
+            self.judged(paces, claim(str(second)), failed(429, Verdict.THROTTLED), now=second)
+
+        assert paces.quiet_s(8.0) == 0.0
 
     def test_while_quiet_nothing_is_begun_and_it_is_known_for_how_long(self) -> None:
         paces = Paces(1, {})

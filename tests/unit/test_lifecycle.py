@@ -83,8 +83,9 @@ TABLE = [
     (failed(Verdict.ABSENT), claim(), State.PENDING, 1, 5.0, 1),
     (failed(Verdict.ABSENT), claim(4, absences=3), State.PENDING, 5, 80.0, 4),
     (failed(Verdict.ABSENT), claim(4, absences=4), State.MISSING, 5, None, 5),
-    (failed(Verdict.ABSENT), claim(11), State.MISSING, 12, None, 1),
-    (failed(Verdict.ABSENT), claim(5, deadline_in=LATE), State.MISSING, 6, None, 1),
+    (failed(Verdict.ABSENT), claim(11), State.FAILED, 12, None, 1),
+    (failed(Verdict.ABSENT), claim(5, deadline_in=LATE), State.FAILED, 6, None, 1),
+    (failed(Verdict.ABSENT), claim(2, absences=2, deadline_in=LATE), State.MISSING, 3, None, 3),
     (failed(Verdict.RETRY), claim(4, absences=3), State.PENDING, 5, 80.0, 3),
     # snoozes, until the deadline
     (failed(Verdict.SNOOZE), claim(2), State.PENDING, 2, 60.0, 0),
