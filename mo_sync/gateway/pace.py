@@ -46,8 +46,8 @@ class Pace:
     """How fast one application goes. Times are monotonic seconds.
 
     ``limit`` fetches at once, of ``most``; ``failing`` are the attachments that failed since the last good answer;
-    ``cut_at`` is when it was last halved; nothing new is begun until ``quiet_until``, nor until ``refused_until``, which
-    nobody waits for: by then the ledger says what comes next.
+    ``cut_at`` is when it was last halved; nothing new is begun until ``quiet_until``, nor until ``refused_until``, for
+    which nobody waits: by then the ledger says what comes next.
     """
 
     most: int
