@@ -277,13 +277,15 @@ def _throttled(claim: Claim, failed: Failed, *, now: datetime, policy: Policy, r
     one of (nearly) nothing would hammer who asked for less. Past the deadline this counts as any failure, else it could
     go on for ever.
     """
-    failures, spread_s = claim.application_failures, policy.base_s * (1.0 + roll)
-    wait_s = max(rest(failures, spread_s, max(policy.hold_s, spread_s)), _asked(failed, policy))
+    failures, spread_s, asked_s = claim.application_failures, policy.base_s * (1.0 + roll), _asked(failed, policy)
+    grown_s = rest(failures, spread_s, max(policy.hold_s, spread_s))
+    # Whoever names a time knows best, until that has been tried in vain.
+    wait_s = asked_s if asked_s and not failures else max(grown_s, asked_s)
     until = now + timedelta(seconds=wait_s)
     waiting = Transition(State.PENDING, claim.attempts, until, failed.reason, claim.absences)
     if now >= claim.deadline_at:
         waiting = _retry(claim, failed, now=now, policy=policy, roll=roll)
-    if failed.status is not None and not _asked(failed, policy) and not failures:
+    if failed.status is not None and not asked_s and not failures:
         return waiting
     due_at = now if waiting.due_at is not None else None
     return replace(waiting, due_at=due_at, rest=Rest(Standing.THROTTLED, until, failures + 1))

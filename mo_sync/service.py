@@ -24,10 +24,11 @@ from mo_sync.gateway import Credentials, Gateway
 from mo_sync.gateway.pace import Paces, Spacing
 from mo_sync.intake import Intake, Receipt
 from mo_sync.ledger import Ledger, applications, claims, queries, timekeeping
+from mo_sync.ledger.applications import Troubled
 from mo_sync.ledger.duties import Duties
-from mo_sync.lifecycle import Settlement
+from mo_sync.lifecycle import Settlement, Standing
 from mo_sync.presence import worker_name
-from mo_sync.reconciler import Reconciler
+from mo_sync.reconciler import Reconciler, Worked
 from mo_sync.settings import Application, Retry, Settings
 from mo_sync.store import Store, open_store
 from mo_sync.tally import Standings, Tally, exit_code, log_settled
@@ -38,6 +39,7 @@ _log = structlog.get_logger(__name__)
 
 _JUMP_S = 5.0
 _SLACK_S = 60.0
+_SHORT_REST_S = 10.0
 _LONGEST_LEASES = 10
 
 
@@ -49,7 +51,7 @@ class Summary:
     settled: dict[str, int]
     stored_bytes: int
     ledger: dict[str, int]
-    held_applications: tuple[str, ...]
+    applications: tuple[Troubled, ...]
     beside: tuple[str, ...]
     paused: str | None
     left_alone: int
@@ -203,7 +205,7 @@ class Service:
         self.watch(tally.add)
         self.rescue()
         receipt = self.ingest(stop.is_set, wait_for_settle=True)
-        worked = self.reconciler.work(stop)
+        worked = self._work_through(stop)
         self.reconciler.close(grace_s=self.settings.sync.stop_grace, hurry=hurry)
         self.reconciler.note_pace()
         counts = queries.counts(self.ledger)
@@ -213,7 +215,7 @@ class Service:
             settled={state.value: count for state, count in sorted(tally.states.items())},
             stored_bytes=tally.stored_bytes,
             ledger={state.value: count for state, count in counts.items() if count},
-            held_applications=tuple(sorted(tally.held_applications)),
+            applications=tuple(applications.troubled(self.ledger)),
             beside=tuple(self.store.neighbours()),
             paused=worked.no_room,
             interrupted=stop.is_set(),
@@ -224,9 +226,25 @@ class Service:
                 counts,
                 paused=worked.no_room is not None,
                 interrupted=stop.is_set(),
-                left_alone=left_alone,
+                unread=left_alone + receipt.rejected,
             ),
         )
+
+    def _work_through(self, stop: threading.Event) -> Worked:
+        """Until nothing is due. A short rest that the gateway asked for is waited for, as long as that helps."""
+        while True:
+            worked = self.reconciler.work(stop)
+            if not worked.idle or stop.is_set():
+                return worked
+            now = self.clock.now()
+            rests = [
+                (one.until - now).total_seconds()
+                for one in applications.troubled(self.ledger)
+                if one.standing is Standing.THROTTLED and one.failures <= 1 and one.until is not None
+            ]
+            if not rests or min(rests) > _SHORT_REST_S:
+                return worked
+            self.clock.wait(stop, min(rests))
 
     def reload(self, settings: Settings) -> None:
         """Take over what can change while running: patience, limits, tokens. The caller says what needs a restart.

@@ -12,7 +12,7 @@ import structlog
 
 from mo_sync.errors import ExitCode
 from mo_sync.lifecycle import Failed, Rest, Settlement, Standing, State, Stored
-from mo_sync.verdicts import UNANSWERED, Verdict
+from mo_sync.verdicts import UNANSWERED
 
 __all__ = ["Standings", "Tally", "exit_code", "log_settled"]
 
@@ -29,7 +29,6 @@ class Tally:
     states: Counter[State] = field(default_factory=Counter)
     stored_bytes: int = 0
     unanswered: int = 0
-    held_applications: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, settlements: Sequence[Settlement]) -> None:
@@ -43,8 +42,6 @@ class Tally:
         match settlement.outcome:
             case Stored(size=size):
                 self.stored_bytes += size
-            case Failed(verdict=Verdict.HOLD):
-                self.held_applications.add(settlement.claim.application_id)
             case Failed(status=None, code=code) if code in UNANSWERED:
                 self.unanswered += 1
 
@@ -55,17 +52,18 @@ class Tally:
 
 
 def exit_code(
-    tally: Tally, counts: dict[State, int], *, paused: bool, interrupted: bool = False, left_alone: int = 0
+    tally: Tally, counts: dict[State, int], *, paused: bool, interrupted: bool = False, unread: int = 0
 ) -> ExitCode:
     """What a pass exits with: come back (4, or 75 when nothing was possible), look (5), or done (0).
 
-    ``interrupted`` says that not all was looked at, ``left_alone`` how many dropped files nobody could take.
+    ``interrupted`` says that not all was looked at, ``unread`` how many dropped files nobody could take and how many
+    events were not understood.
     """
     if any(counts.get(state) for state in _WILL_BE_RETRIED):
         return ExitCode.NOTHING_POSSIBLE_NOW if paused or tally.gateway_silent else ExitCode.WORK_REMAINS
     if interrupted:
         return ExitCode.WORK_REMAINS
-    if left_alone or any(counts.get(state) for state in _NEEDS_A_PERSON):
+    if unread or any(counts.get(state) for state in _NEEDS_A_PERSON):
         return ExitCode.NEEDS_A_PERSON
     return ExitCode.SETTLED
 

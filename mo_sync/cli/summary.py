@@ -6,6 +6,8 @@ from dataclasses import asdict
 from typing import Any
 
 from mo_sync.errors import ExitCode
+from mo_sync.ledger.applications import Troubled
+from mo_sync.lifecycle import Standing
 from mo_sync.service import Summary
 
 __all__ = ["as_json", "lines"]
@@ -25,11 +27,9 @@ def as_json(summary: Summary) -> dict[str, Any]:
 def lines(summary: Summary) -> list[str]:
     """The summary for a person, a line a fact; nothing that did not happen is mentioned."""
     told = [_events(summary), _settled(summary), _ledger(summary)]
-    if summary.held_applications:
-        held = ", ".join(summary.held_applications)
-        told.append(
-            f"Held: application {held}: the gateway refuses its credentials or its credit; see `mo-sync doctor`."
-        )
+    told += [_rests(one) for one in summary.applications]
+    if summary.receipt.rejected:
+        told.append("Rejected: what was not understood lies in rejected/ below the drop folder, each with its reason.")
     if summary.paused:
         told.append(f"Paused: {summary.paused}. It goes on when there is room.")
     if summary.left_alone:
@@ -42,6 +42,12 @@ def lines(summary: Summary) -> list[str]:
         told.append("Stopped early: what was not finished is due again, and no attempt was used up.")
     told.append(_NEXT.get(summary.exit_code, "All settled."))
     return told
+
+
+def _rests(one: Troubled) -> str:
+    when = f", tried again {one.until:%Y-%m-%d %H:%M:%SZ}" if one.until is not None else ""
+    advice = f"; mend it, then `mo-sync ledger release --application {one.id}`" if one.standing is Standing.HELD else ""
+    return f"{one.standing.capitalize()}: application {one.id}{when}: {one.reason}{advice}"
 
 
 def _events(summary: Summary) -> str:

@@ -19,7 +19,19 @@ from mo_sync.ledger.ledger import Ledger
 from mo_sync.ledger.schema import application, attachment, is_in
 from mo_sync.lifecycle import Rest, Settlement, Standing, State
 
-__all__ = ["Waiting", "adopt", "at_most_one", "keep_known", "note_pace", "probe", "release", "tell", "waiting"]
+__all__ = [
+    "Troubled",
+    "Waiting",
+    "adopt",
+    "at_most_one",
+    "keep_known",
+    "note_pace",
+    "probe",
+    "release",
+    "tell",
+    "troubled",
+    "waiting",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +42,17 @@ class Waiting:
     standing: Standing
     until: datetime | None
     failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class Troubled:
+    """An application that rests, why, and when it is tried next."""
+
+    id: str
+    standing: Standing
+    until: datetime | None
+    failures: int
+    reason: str | None
 
 
 def keep_known(dialect: str) -> Insert:
@@ -165,6 +188,20 @@ def release(ledger: Ledger, *, now: datetime, ids: Collection[str] = ()) -> list
         statement = statement.where(application.c.id.in_(list(ids)))
     with ledger.begin() as connection:
         return sorted(connection.execute(statement).scalars())
+
+
+def troubled(ledger: Ledger) -> list[Troubled]:
+    """The applications that rest."""
+    query = (
+        select(application.c.id, application.c.state, application.c.until, application.c.failures, application.c.reason)
+        .where(application.c.state != Standing.ACTIVE.value)
+        .order_by(application.c.id)
+    )
+    with ledger.read() as connection:
+        return [
+            Troubled(row.id, Standing(row.state), row.until, row.failures, row.reason)
+            for row in connection.execute(query)
+        ]
 
 
 def note_pace(ledger: Ledger, workers: Mapping[str, int | None]) -> None:

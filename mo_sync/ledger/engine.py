@@ -23,7 +23,7 @@ _DRIVERS: Final = ("sqlite", "sqlite+pysqlite", "postgresql", "postgresql+psycop
 _HINTS: Final = {
     "ledger-locked": "another program writes to it for long; it is tried again, or raise ledger.busy_timeout",
     "ledger-full": "free space on its disk",
-    "ledger-read-only": "see the permissions of the file, of its -wal and -shm, and of their folder; or is the disk read-only?",
+    "ledger-read-only": "see who may write the file, its -wal and -shm, and their folder; or is the disk read-only?",
     "ledger-damaged": "stop mo-sync, keep the file, and restore a backup; see docs/operations.md",
     "ledger-gone": "see ledger.url, and whether the folder or the server is there",
     "ledger-unreadable": "see the disk's health and the kernel's log",

@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import Select, func, select, update
 
 from mo_sync.ledger.ledger import Ledger
-from mo_sync.ledger.schema import attachment
-from mo_sync.lifecycle import State
+from mo_sync.ledger.schema import application, attachment
+from mo_sync.lifecycle import Standing, State
 
 __all__ = ["RETRIABLE", "retry", "would_retry"]
 
@@ -31,7 +31,8 @@ def retry(
     """Make attachments due now, with all their attempts before them and a new deadline; how many.
 
     Chosen by any of ``ids`` or ``message_ids`` (both empty: all), and by ``states`` and ``application_id`` where given.
-    What was tried before stays in the history. Others than :data:`RETRIABLE` are never touched.
+    What was tried before stays in the history. Others than :data:`RETRIABLE` are never touched. An application that
+    rests is tried at once too, or nothing of this would happen.
     """
     chosen = _chosen(ids=ids, message_ids=message_ids, states=states, application_id=application_id)
     statement = (
@@ -46,7 +47,14 @@ def retry(
             updated_at=now,
         )
     )
+    theirs = select(attachment.c.application_id).where(attachment.c.id.in_(chosen))
+    awake = (
+        update(application)
+        .where(application.c.state != Standing.ACTIVE.value, application.c.id.in_(theirs))
+        .values(until=now, updated_at=now)
+    )
     with ledger.begin() as connection:
+        connection.execute(awake)
         return connection.execute(statement).rowcount
 
 

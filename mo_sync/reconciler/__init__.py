@@ -1,5 +1,5 @@
 """Claim, fetch, place, settle: the loop that keeps the promise."""
 
-from mo_sync.reconciler.loop import Reconciler
+from mo_sync.reconciler.loop import Reconciler, Worked
 
-__all__ = ["Reconciler"]
+__all__ = ["Reconciler", "Worked"]

@@ -220,3 +220,41 @@ def test_a_ceiling_of_requests_a_second_is_kept(tmp_path: Path, gateway: Gateway
 
     site.check_store(truth)
     assert told["took_s"] >= (2 * 30 - 1) / 50
+
+
+def test_a_short_rest_that_the_gateway_asks_for_is_waited_for_within_the_pass(site: Site, gateway: Gateway) -> None:
+    gateway.add_fault(EVERYTHING, Fault("slower", step="mint", times=3, status=429, wording="text", retry_after="1"))
+    truth = announce(site, "17226", 60)
+    hold(gateway, truth)
+
+    done = site.run("--sync-now")
+
+    assert done.returncode == 0, done.stdout
+    site.check_store(truth)
+    assert site.query("select max(attempts) from attachment") == [(1,)]
+
+
+def test_a_pass_says_what_rests_though_it_was_found_out_before(site: Site, gateway: Gateway) -> None:
+    (site.root / "token").write_text("wrong\n")
+    truth = announce(site, "17226", 3)
+    hold(gateway, truth)
+
+    first, second = site.run("--sync-now"), site.run("--sync-now")
+
+    assert (first.returncode, second.returncode) == (4, 4)
+    for done in (first, second):
+        assert "Held: application 17226, tried again" in done.stdout
+        assert "the token is missing, wrong or not this application's" in done.stdout
+    (site.root / "token").write_text("sandbox-token\n")
+    assert site.run("ledger", "retry", "--application", "17226").returncode == 0
+    assert site.run("--sync-now").returncode == 0
+    site.check_store(truth)
+
+
+def test_events_that_were_not_understood_are_not_all_settled(site: Site) -> None:
+    site.drop("broken.json", b"{broken")
+
+    done = site.run("--sync-now")
+
+    assert done.returncode == 5
+    assert "Rejected: " in done.stdout

@@ -99,7 +99,7 @@ def test_a_disk_that_is_mounted_read_only_ends_a_pass_with_75_and_nothing_is_tak
         assert any(word in told for word in words), told
         assert "hint:" in told
         assert nursery.run(bed.site.root, "--sync-now").code == 0
-        shown = [path for path in disk.rglob("*.gif")] or [path for path in bed.site.media.rglob("*.gif")]
+        shown = list(disk.rglob("*.gif")) or list(bed.site.media.rglob("*.gif"))
         assert [path.read_bytes() for path in shown] == [bed.truth[bed.ids["it"]]]
 
 

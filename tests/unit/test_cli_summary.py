@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from mo_sync.cli.summary import as_json, lines
 from mo_sync.errors import ExitCode
 from mo_sync.intake import Receipt
+from mo_sync.ledger.applications import Troubled
+from mo_sync.lifecycle import Standing
 from mo_sync.service import Summary
 
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 QUIET = Summary(
     receipt=Receipt(),
     settled={},
     stored_bytes=0,
     ledger={},
-    held_applications=(),
+    applications=(),
     beside=(),
     paused=None,
     left_alone=0,
@@ -41,7 +45,7 @@ def test_everything_that_happened_is_told_and_the_last_line_says_what_to_do() ->
         settled={"stored": 2, "missing": 1},
         stored_bytes=1234567,
         ledger={"stored": 2, "missing": 1},
-        held_applications=("304",),
+        applications=(Troubled("304", Standing.HELD, NOON, 1, "the token is refused"),),
         beside=("host-1-aa",),
         paused="the store is full",
         left_alone=2,
@@ -53,11 +57,15 @@ def test_everything_that_happened_is_told_and_the_last_line_says_what_to_do() ->
 
     assert told[0] == "Events: 3 new, 2 repeated, 1 ignored, 1 rejected"
     assert told[1] == "Attachments: 2 stored, 1 missing (1,234,567 bytes) in 0.0 s"
-    assert "application 304" in told[3]
-    assert told[4].startswith("Paused: the store is full")
-    assert told[5].startswith("Left alone: 2 dropped files")
-    assert "another mo-sync is at work here (host-1-aa)" in told[6]
-    assert told[7].startswith("Stopped early")
+    assert told[3] == (
+        "Held: application 304, tried again 2026-11-20 12:00:00Z: the token is refused;"
+        " mend it, then `mo-sync ledger release --application 304`"
+    )
+    assert told[4].startswith("Rejected: ")
+    assert told[5].startswith("Paused: the store is full")
+    assert told[6].startswith("Left alone: 2 dropped files")
+    assert "another mo-sync is at work here (host-1-aa)" in told[7]
+    assert told[8].startswith("Stopped early")
     assert "mo-sync ledger list" in told[-1]
 
 

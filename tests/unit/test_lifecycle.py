@@ -131,6 +131,8 @@ RESTS = [
     (failed(Verdict.HOLD), 40, Standing.HELD, 3600.0),
     (failed(Verdict.HOLD, 1200.0), 0, Standing.HELD, 1200.0),
     (failed(Verdict.THROTTLED, 42.0), 0, Standing.THROTTLED, 42.0),
+    (failed(Verdict.THROTTLED, 1.0), 0, Standing.THROTTLED, 1.0),
+    (failed(Verdict.THROTTLED, 1.0), 1, Standing.THROTTLED, 30.0),
     (failed(Verdict.THROTTLED, status=None), 0, Standing.THROTTLED, 15.0),
     (failed(Verdict.THROTTLED), 1, Standing.THROTTLED, 30.0),
     (failed(Verdict.THROTTLED), 3, Standing.THROTTLED, 120.0),

@@ -31,12 +31,11 @@ def tally_of(*settlements: Settlement) -> Tally:
     return tally
 
 
-def test_a_tally_counts_states_bytes_and_held_applications() -> None:
+def test_a_tally_counts_states_and_bytes() -> None:
     tally = tally_of(settled(FILE, State.STORED), settled(FILE, State.STORED), settled(REFUSED_TOKEN, State.PENDING))
 
     assert tally.states == {State.STORED: 2, State.PENDING: 1}
     assert tally.stored_bytes == 20
-    assert tally.held_applications == {"17226"}
 
 
 @pytest.mark.parametrize(
@@ -79,7 +78,7 @@ def test_the_exit_code_says_whether_to_come_back_or_to_look(
 
 
 @pytest.mark.parametrize(
-    ("counts", "interrupted", "left_alone", "code"),
+    ("counts", "interrupted", "unread", "code"),
     [
         ({State.STORED: 1}, True, 0, ExitCode.WORK_REMAINS),
         ({State.FAILED: 1}, True, 0, ExitCode.WORK_REMAINS),
@@ -88,9 +87,9 @@ def test_the_exit_code_says_whether_to_come_back_or_to_look(
     ],
 )
 def test_what_was_not_looked_at_or_could_not_be_taken_is_never_all_settled(
-    counts: dict[State, int], interrupted: bool, left_alone: int, code: ExitCode
+    counts: dict[State, int], interrupted: bool, unread: int, code: ExitCode
 ) -> None:
-    assert exit_code(tally_of(), counts, paused=False, interrupted=interrupted, left_alone=left_alone) is code
+    assert exit_code(tally_of(), counts, paused=False, interrupted=interrupted, unread=unread) is code
 
 
 @pytest.mark.parametrize("code", ["unexpected-error", "eisdir", "no-resources", "id-unusable"])
