@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Final, Literal, Protocol
 
@@ -74,6 +74,7 @@ class Fetched:
     content_type: str
     header_type: str | None = None
     filename: str | None = None
+    declared_type: str | None = None
     quarantine: str | None = None
 
     def stored(self) -> Stored:
@@ -85,6 +86,7 @@ class Fetched:
             content_type=self.content_type,
             header_type=self.header_type,
             filename=self.filename,
+            declared_type=self.declared_type,
             quarantined=self.quarantine is not None,
             reason=self.quarantine,
         )
@@ -117,8 +119,23 @@ class Fetcher:
             if not (isinstance(product, Failed) and product.verdict is Verdict.REMINT):
                 break
             product = self._try(claim, limits, stop)
+        if isinstance(product, Failed) and product.code == Trouble.NOT_MEDIA and claim.declared_type is None:
+            product = self._as_declared(claim, limits, stop, product)
         took_s = self._clock.monotonic() - began
         _log.debug("fetch.ended", attachment=claim.attachment_id, kind=type(product).__name__, took_s=round(took_s, 3))
+        return product
+
+    def _as_declared(self, claim: Claim, limits: Limits, stop: Callable[[], bool], failed: Failed) -> Fetched | Outcome:
+        """Customers do send web pages and JSON: what looks like an error is one unless its metadata call it a page."""
+        known = self._gateway.metadata(claim.attachment_id, claim.application_id)
+        if isinstance(known, Interrupted):
+            return known
+        if isinstance(known, Failed) or not sniff.may_be_page(known.type):
+            return failed
+        product = self._try(replace(claim, declared_type=known.type), limits, stop)
+        if isinstance(product, Fetched) and known.size not in (None, product.size):
+            product.staged.discard()
+            return failed
         return product
 
     def _try(self, claim: Claim, limits: Limits, stop: Callable[[], bool]) -> Fetched | Outcome:
@@ -209,6 +226,7 @@ def _judge(claim: Claim, content: Content, staged: Staged, limits: Limits) -> Fe
         content_type=found,
         header_type=content.content_type,
         filename=naming.original_name(_as_meant(content.disposition)),
+        declared_type=claim.declared_type,
         quarantine=quarantine,
     )
 

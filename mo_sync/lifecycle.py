@@ -74,7 +74,8 @@ class Claim:
 class Stored:
     """The bytes rest whole and durable at ``key``. ``sha256`` is lower-case hex, ``size`` counts bytes.
 
-    ``content_type`` was sniffed from the bytes (else it is what the gateway said), ``header_type`` is the gateway's.
+    ``content_type`` was sniffed from the bytes (else it is what the gateway said), ``header_type`` is the gateway's,
+    ``declared_type`` is that of its metadata, where they were asked for.
     ``quarantined`` when they rest under the store's ``quarantine/`` because of ``reason``.
     """
 
@@ -84,6 +85,7 @@ class Stored:
     content_type: str
     header_type: str | None = None
     filename: str | None = None
+    declared_type: str | None = None
     quarantined: bool = False
     reason: str | None = None
 

@@ -12,7 +12,7 @@ from typing import Final
 
 import filetype
 
-__all__ = ["error_page", "essence", "extension", "sniff"]
+__all__ = ["error_page", "essence", "extension", "may_be_page", "sniff"]
 
 _BRANDS: Final[dict[bytes, str]] = {
     b"3gp": "video/3gpp",
@@ -168,6 +168,16 @@ def error_page(head: bytes, header_type: str | None, declared_type: str | None) 
     if found in _PAGES and not _may_be_text(said, declared, found):
         return f"{_named(found)} came where {said or declared or 'an attachment'} was announced"
     return None
+
+
+def may_be_page(declared_type: str | None) -> bool:
+    """Whether something of this type may look like an error page and be none.
+
+    >>> may_be_page("text/html"), may_be_page("text/plain"), may_be_page("image/png"), may_be_page(None)
+    (True, True, False, False)
+    """
+    declared = essence(declared_type)
+    return declared in _PAGES or (declared is not None and declared.startswith("text/"))
 
 
 def _may_be_text(said: str | None, declared: str | None, found: str | None) -> bool:

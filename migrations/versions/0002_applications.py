@@ -40,6 +40,12 @@ def upgrade() -> None:
         op.create_table_comment(
             "application", "Applications that attachments belong to, and the trouble that is their own."
         )
+        op.alter_column(
+            "attachment",
+            "declared_type",
+            existing_type=sa.Text(),
+            comment="The content type of its metadata, where they were asked for.",
+        )
     op.execute(
         "insert into application (id, state, updated_at) "
         "select application_id, 'active', max(updated_at) from attachment "

@@ -148,7 +148,7 @@ class Content:
 
     def _look_at(self, first: bytes) -> None:
         """Raises _Broken when the body is an error in the place of media, which some gateways send with a 200."""
-        page_expected = replies.is_page(b"", self._declared)
+        page_expected = self._declared.startswith("text/") or replies.is_page(b"", self._declared)
         if not page_expected and replies.is_page(first[:_LOOK_BYTES], self.content_type):
             title = replies.problem(first[:_LARGEST_ERROR], "text/html", secrets=self._asked.secrets).description
             raise _Broken(self._troubled(Trouble.NOT_MEDIA, title or "a web page"))

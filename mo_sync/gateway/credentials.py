@@ -106,7 +106,7 @@ class Credentials:
             identity = (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size)
             known = self._read.get(path)
             if known is None or known.identity != identity:
-                known = _Read(identity, _checked(_content(path, found.st_mode), f"{item} = {path}"))
+                known = _Read(identity, _checked(_content(path, found.st_mode), f"{item} ({path})"))
                 self._read[path] = known
         except OSError as error:
             raise _unread(error, path, item) from error
@@ -145,7 +145,7 @@ def _code(noun: str, trouble: str) -> str:
 
 
 def _unread(error: OSError, path: Path, item: str, noun: str = "token") -> ConfigurationError:
-    where = f"{item} = {path}"
+    where = f"{item} ({path})"
     if isinstance(error, FileNotFoundError):
         hint = f"write the {noun} into it, alone on its first line"
         return ConfigurationError(_code(noun, "missing"), "the file does not exist", item=where, hint=hint)

@@ -17,6 +17,7 @@ from mo_sync.verdicts import Ruling, Step, Trouble, elsewhere, judge, judge_trou
 __all__ = ["Asked", "tried"]
 
 Answer = TypeVar("Answer")
+_REDIRECTION = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,9 @@ class Asked:
     def answered(self, status: int, problem: Problem, retry_after_s: float | None = None) -> Failed:
         """The failure that an answer is."""
         ruling = self._for(judge(self.step, status, problem.code, asked_to_wait=retry_after_s is not None))
-        said = f', saying "{problem.description}"' if problem.description else ""
+        # The body of a success without a code is somebody's picture, as far as we know, and no words of the gateway's.
+        quotable = problem.description and (problem.code or status >= _REDIRECTION)
+        said = f', saying "{problem.description}"' if quotable else ""
         code = f" {problem.code}" if problem.code else ""
         return Failed(
             step=self.step,

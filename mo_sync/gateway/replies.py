@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from mo_sync.readings import plain
 from mo_sync.verdicts import scg_number
 
 __all__ = [
@@ -37,6 +38,7 @@ LONGEST_WAIT_S: Final = 86_400.0
 """A ``Retry-After`` of more than a day (in seconds) is read as a day."""
 _LONGEST_DESCRIPTION = 200
 _LONGEST_TOKEN = 4096
+_LONGEST_TYPE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ def metadata(body: bytes) -> Metadata | None:
     if identity is None:
         return None
     name, kind, file, state = (_text(found.get(key)) for key in ("name", "type", "filename", "state"))
-    return Metadata(identity, name, kind, _count(found.get("size")), file, state)
+    return Metadata(identity, name, kind and plain(kind)[:_LONGEST_TYPE], _count(found.get("size")), file, state)
 
 
 def problem(body: bytes, content_type: str | None = None, *, secrets: Iterable[str] = ()) -> Problem:

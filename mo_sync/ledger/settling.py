@@ -142,6 +142,7 @@ def _traces(outcome: Stored | Failed | Refused | Interrupted) -> dict[str, Any]:
                 "content_type": outcome.content_type,
                 "header_type": outcome.header_type,
                 "filename": outcome.filename,
+                "declared_type": outcome.declared_type,
             }
         case Failed():
             return {"error_step": outcome.step.value, "error_status": outcome.status, "error_code": outcome.code}

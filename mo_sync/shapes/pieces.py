@@ -49,11 +49,13 @@ def pieces(stream: BinaryIO, *, max_event: int) -> Iterator[Piece]:
     all yields one piece with an error.
     """
     some = False
-    for piece in _pieces(_Source(stream), max_event, _NESTED_GZIP):
+    source = _Source(stream)
+    for piece in _pieces(source, max_event, _NESTED_GZIP):
         some = True
         yield piece
     if not some:
-        yield Piece("byte 0", b"", EventError("no-event", "there is nothing in it", position="byte 0"))
+        what = "there is nothing in it" if source.first.isspace() or not source.first else "there is no event in it"
+        yield Piece("byte 0", source.first, EventError("no-event", what, position="byte 0"))
 
 
 def _pieces(stream: io.RawIOBase, max_event: int, nested: int) -> Iterator[Piece]:
@@ -142,11 +144,12 @@ def _behind_no_xml(stream: io.RawIOBase, max_event: int) -> Iterator[Piece]:
 
 
 class _Source(io.RawIOBase):
-    """Any binary stream as a raw one, with what was read of it already put back in front."""
+    """Any binary stream as a raw one, with what was read of it already put back in front; ``first`` is its start."""
 
     def __init__(self, rest: BinaryIO, head: bytes = b"") -> None:
         self._head = head
         self._rest = rest
+        self.first = b""
 
     def readable(self) -> bool:
         return True
@@ -154,6 +157,8 @@ class _Source(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         chunk = self._head[: len(buffer)] if self._head else self._rest.read(len(buffer))
         self._head = self._head[len(chunk) :]
+        if len(self.first) < SHOWN:
+            self.first += chunk[: SHOWN - len(self.first)]
         buffer[: len(chunk)] = chunk
         return len(chunk)
 

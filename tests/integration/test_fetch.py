@@ -201,3 +201,48 @@ def test_many_are_fetched_at_once_and_placed_together(gateway: Gateway, client: 
     for product, content in zip(fetched, contents.values(), strict=True):
         with store.open(product.key) as file:
             assert file.read() == content
+
+
+PAGE = b"<!DOCTYPE html><html><head><title>My holidays</title></head><body>Look!</body></html>"
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "extension"),
+    [
+        (PAGE, "text/html", "html"),
+        (b'{"name": "my notes", "lines": [1, 2]}', "application/json", "json"),
+        (b"<html> is how a page begins, she wrote", "text/plain", "html"),
+    ],
+)
+def test_a_page_that_a_customer_sent_is_stored_when_its_metadata_call_it_one(
+    client: Client, gateway: Gateway, store: LocalStore, content: bytes, kind: str, extension: str
+) -> None:
+    gateway.add_attachment(Attachment(CLAIM.attachment_id, content, kind))
+
+    fetched = fetcher(client, store).fetch(CLAIM, stop=never)
+
+    assert isinstance(fetched, Fetched), fetched
+    assert (fetched.size, fetched.declared_type) == (len(content), kind)
+    assert fetched.key.endswith(f".{extension}")
+    assert gateway.requests.count(step="metadata") == 1
+
+
+@pytest.mark.parametrize("kind", ["image/jpeg", "text/html"])
+def test_a_page_in_the_place_of_a_file_is_never_stored(
+    client: Client, gateway: Gateway, store: LocalStore, root: Path, kind: str
+) -> None:
+    """Of another type, or of another size than its metadata say."""
+    gateway.add_attachment(Attachment(CLAIM.attachment_id, JPEG, kind), replace(named("html-200"), times=None))
+
+    failed = fetcher(client, store).fetch(CLAIM, stop=never)
+
+    assert isinstance(failed, Failed)
+    assert failed.code == "not-media"
+    assert [path for path in root.rglob("*") if path.is_file() and path.name != ".lock"] == []
+
+
+def test_metadata_are_asked_for_only_when_there_is_doubt(client: Client, gateway: Gateway, store: LocalStore) -> None:
+    gateway.add_attachment(Attachment(CLAIM.attachment_id, JPEG, "image/jpeg"))
+
+    assert isinstance(fetcher(client, store).fetch(CLAIM, stop=never), Fetched)
+    assert gateway.requests.count(step="metadata") == 0

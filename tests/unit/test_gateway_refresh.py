@@ -420,7 +420,7 @@ def test_when_the_gateway_was_not_even_reached_the_next_try_may_come_soon(bench:
 def test_a_consumer_file_that_is_gone_is_named(bench: Bench, missing: str) -> None:
     (bench.file.parent / missing).unlink()
 
-    assert f"gateway.consumer_{missing}_file = {bench.file.parent / missing}: the file does not exist" in bench.held()
+    assert f"gateway.consumer_{missing}_file ({bench.file.parent / missing}): the file does not exist" in bench.held()
     assert bench.refreshes() == []
 
 

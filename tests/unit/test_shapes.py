@@ -65,6 +65,7 @@ def test_what_holds_nothing_says_so(body: bytes) -> None:
 
     assert piece.error is not None
     assert piece.error.code == "no-event"
+    assert piece.raw == body
 
 
 @pytest.mark.parametrize(
