@@ -1,11 +1,13 @@
-"""A clock that a test moves by hand."""
+"""Clocks that a test moves by hand."""
 
 from __future__ import annotations
 
 import threading
 from datetime import UTC, datetime, timedelta
 
-__all__ = ["HandClock"]
+from mo_sync.clock import SystemClock
+
+__all__ = ["HandClock", "SetClock"]
 
 
 class HandClock:
@@ -20,6 +22,10 @@ class HandClock:
         self._now += timedelta(seconds=seconds)
         self._monotonic += seconds
 
+    def jump(self, seconds: float) -> None:
+        """Somebody sets the wall clock."""
+        self._now += timedelta(seconds=seconds)
+
     def now(self) -> datetime:
         return self._now
 
@@ -32,3 +38,13 @@ class HandClock:
 
     def roll(self) -> float:
         return self._roll
+
+
+class SetClock(SystemClock):
+    """The machine's own, but for a wall clock that was set ``ahead_s`` seconds ahead (below 0: behind)."""
+
+    def __init__(self) -> None:
+        self.ahead_s = 0.0
+
+    def now(self) -> datetime:
+        return super().now() + timedelta(seconds=self.ahead_s)

@@ -39,12 +39,14 @@ MEANINGS: Final[dict[Verdict, str]] = {
         "Said not to exist: often a race right after the event, so believed only when repeated; then `missing`."
     ),
     Verdict.HOLD: (
-        "Trouble of the whole application (credentials, credit): its claims rest, again and again until it is "
-        "mended; uses up no attempt, and no deadline ends it: a person is told."
+        "Trouble of the whole application (credentials, credit): its claims rest, and one attachment tries it again, "
+        "each time after a longer rest, until it is mended; uses up no attempt, and no deadline ends it: a person is "
+        "told."
     ),
     Verdict.THROTTLED: (
-        "The gateway takes no more now, or is out of reach: the application's claims pause; uses up no attempt "
-        "before the deadline, and is as retry after it."
+        "The gateway takes no more now, or is out of reach: the application goes slower, and rests when it was told "
+        "for how long, when nobody answers, or when nothing but such answers come; uses up no attempt before the "
+        "deadline, and is as retry after it."
     ),
     Verdict.PERMANENT: "Trying again cannot help: `failed`.",
 }

@@ -7,6 +7,7 @@ import threading
 from mo_sync.clock import SystemClock
 from mo_sync.daemon.schedule import Schedule
 from mo_sync.daemon.ticks import Job, Ticks
+from tests.clocks import SetClock
 
 LIMIT_S = 10
 
@@ -95,3 +96,20 @@ def test_a_nudge_kept_for_a_tick_that_ends_after_the_stop_holds_nothing_up() -> 
 
     assert not stopping.is_alive()
     assert not step.began.acquire(blocking=False)
+
+
+def test_a_clock_that_was_set_back_by_hours_puts_no_job_off() -> None:
+    """P14: the scheduler goes by the wall clock, so a job that was due at three is not due before three again."""
+    clock, runs = SetClock(), threading.Semaphore(0)
+    clock.ahead_s = 5 * 3600.0
+    schedule = Schedule(Ticks(clock), clock)
+    schedule.start([Job("work", runs.release, interval_s=60, limit_s=60)])
+    assert not runs.acquire(timeout=0.3)
+
+    clock.ahead_s = 0.0
+    schedule.keep_on_time()
+
+    assert runs.acquire(timeout=LIMIT_S)
+    schedule.keep_on_time()
+    assert not runs.acquire(timeout=0.3)
+    schedule.stop()

@@ -10,7 +10,7 @@ import pytest
 from mo_sync.cli.commands import COMMANDS
 from mo_sync.cli.ledger import app as ledger_app
 from mo_sync.errors import ExitCode
-from mo_sync.lifecycle import State
+from mo_sync.lifecycle import Standing, State
 from mo_sync.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -34,7 +34,10 @@ def code_of(text: str) -> str:
 def logged() -> set[str]:
     """The names of what may be logged."""
     source = "".join(path.read_text() for path in (ROOT / "mo_sync").rglob("*.py"))
-    return set(re.findall(r'"(\w+\.[\w-]+)"', source)) | {f"attachment.{state}" for state in State}
+    return set(re.findall(r'"(\w+\.[\w-]+)"', source)) | {
+        *(f"attachment.{state}" for state in State),
+        *(f"application.{standing}" for standing in Standing),
+    }
 
 
 def anchors(page: Path) -> set[str]:
