@@ -49,7 +49,15 @@ class _Countdown:
         with self._lock:
             self._left -= 1
             if self._left == 0:
-                os.kill(os.getpid(), self._number)
+                self._send()
+
+    def _send(self) -> None:
+        """A signal that one thread sends to its own process may be taken by that thread; a stop comes from outside."""
+        if self._number in (signal.SIGKILL, signal.SIGSTOP):
+            os.kill(os.getpid(), self._number)
+            return
+        command = ["sh", "-c", f"kill -{self._number.value} {os.getpid()}"]
+        os.waitpid(os.posix_spawn("/bin/sh", command, os.environ), 0)
 
 
 def _after(owner: Any, name: str) -> Callable[[Passing], None]:
@@ -93,12 +101,12 @@ def _transaction(verb: str, moment: str) -> Callable[[Passing], None]:
 
 
 def _opened_by(verb: str) -> bool:
-    """Whether the nearest function of the ledger's rooms on the stack is ``verb``."""
+    """Whether ``verb``, a function of the ledger's rooms, is on the stack."""
     frame: FrameType | None = sys._getframe(2)
     while frame is not None:
         code = frame.f_code
-        if "/mo_sync/ledger/" in code.co_filename and code.co_name not in ("begin", "_transaction"):
-            return code.co_name == verb
+        if "/mo_sync/ledger/" in code.co_filename and code.co_name == verb:
+            return True
         frame = frame.f_back
     return False
 
