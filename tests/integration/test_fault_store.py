@@ -69,7 +69,7 @@ def test_whatever_the_disk_does_no_half_file_is_seen_and_no_attempt_is_used_up(
     assert {bed.site.files()[key] for key, _ in stored} == {bed.truth[id_] for _, id_ in stored}
     assert bed.site.query("select max(attempts) from attachment where state != 'stored'")[0][0] in (0, None)
     if trouble[0] == "E":
-        assert ended.code == 4
+        assert ended.code == 75
         reasons = " ".join(str(row[4]) for row in bed.reasons())
         assert trouble.split(maxsplit=1)[0].lower() in reasons
     shows_no_secret(bed.site, log_of(bed))
@@ -121,9 +121,9 @@ def give(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("closed", "mode", "code", "word"),
     [
-        ("media", 0o555, 4, "Permission denied (eacces)"),
+        ("media", 0o555, 75, "Permission denied (eacces)"),
         ("media/.incoming", 0o555, 75, "store-not-writable"),
-        ("drop", 0o555, 0, "drop.left-alone"),
+        ("drop", 0o555, 5, "drop.left-alone"),
         ("drop/processing", 0o555, 75, "drop-out-of-reach"),
         ("ledger.db", 0o444, 75, "ledger-read-only"),
     ],
