@@ -93,6 +93,7 @@ def _on_one_tree(script: Script, stand: Stand, *, kills: int) -> Figures:
         met += all(ended.killed for ended in script.kill(stand, turn))
         damage += stand.watcher.look(stand.dropper.truth)
     damage += settled(stand) + count(stand.site, stand.dropper.truth)
+    damage += Damage(lost=len(stand.errors), evidence=tuple(stand.errors))
     return Figures(script.name, kills, met, len(stand.dropper.truth.content), time.monotonic() - began, damage)
 
 

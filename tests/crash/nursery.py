@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -99,6 +100,7 @@ class Nursery:
         number: signal.Signals = signal.SIGKILL,
         plant: str | None = None,
         threads: int | None = None,
+        spare_mb: int | None = None,
         user: int | None = None,
         kill_after_s: float | None = None,
         patience_s: float = PATIENCE_S,
@@ -107,12 +109,13 @@ class Nursery:
 
         It is killed at the ``passing``-th coming by of ``point`` (or gets the signal ``number`` there), or after
         ``kill_after_s`` seconds, and in any case after ``patience_s``. ``plant`` names a fault that is planted in it;
-        ``threads`` is how many it may have besides its first; ``user`` whose rights it has.
+        ``threads`` is how many it may have besides its first, ``spare_mb`` how much memory besides what it has;
+        ``user`` whose rights it has.
         """
         order = {
             "arguments": arguments, "cwd": str(cwd), "point": point, "passing": passing, "number": number,
-            "plant": plant,
-            "threads": threads, "user": user, "kill_after_s": kill_after_s, "patience_s": patience_s,
+            "plant": plant, "threads": threads, "spare_mb": spare_mb, "user": user, "kill_after_s": kill_after_s,
+            "patience_s": patience_s,
         }  # fmt: skip
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(order) + "\n")
@@ -200,6 +203,10 @@ def _work(order: dict[str, Any]) -> int:
 
     if order["threads"] is not None:
         _spare_threads(order["threads"])
+    if order["spare_mb"] is not None:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        most = pages * resource.getpagesize() + order["spare_mb"] * 2**20
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
     if order["plant"]:
         plant(order["plant"])
     if order["point"]:

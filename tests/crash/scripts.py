@@ -9,7 +9,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -54,6 +54,7 @@ class Stand:
     plant: str | None
     settle_s: float = SETTLE_S
     pass_s: float = 0.5
+    errors: list[str] = field(default_factory=list)
 
 
 Kill = Callable[[Stand, int], list[Ended]]
@@ -136,8 +137,9 @@ def _one_of_two(stand: Stand, turn: int) -> list[Ended]:
     else:
         ended = stand.arena.nursery.run(stand.site.root, "--sync-now", point=name, plant=stand.plant)
     survived = beside.wait()
-    # The survivor may find work left to the dead one's lease (4), never an error.
-    return [ended] if survived.code in (0, 4) else [replace(survived, in_time=False)]
+    if survived.code not in (0, 4):  # it may find work left to the dead one's lease, never an error
+        stand.errors.append(f"the survivor of two ended with {survived.code}")
+    return [ended]
 
 
 _STALLS: Final = ("claimed", "minted", "mid-body", "received", "hardened", "renamed", "placed")

@@ -76,3 +76,16 @@ def test_without_threads_nothing_is_lost_and_no_error_of_ours_is_raised(
             break
     assert ended.code == 0, (bed.site.root / "log").read_text()[-2000:]
     bed.all_well()
+
+
+@pytest.mark.parametrize("spare_mb", [1, 4, 16, 64])
+def test_without_memory_nothing_is_lost(tmp_path: Path, gateway: Gateway, nursery: Nursery, spare_mb: int) -> None:
+    """How far it gets depends on the height; what it did not get to is done by the next pass."""
+    bed = bed_of(tmp_path, gateway)
+    ended = nursery.run(bed.site.root, "--sync-now", spare_mb=spare_mb)
+
+    log = (bed.site.root / "log").read_text()
+    assert ended.code in POSSIBLE, log[-2000:]
+    assert nursery.run(bed.site.root, "ledger", "retry", "--state", "pending").code == 0
+    assert bed.site.sync_until_settled().returncode == 0
+    bed.all_well()
