@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from mo_sync.settings import sources
+from mo_sync.settings.addresses import wrong_addresses
 from mo_sync.settings.changes import values_of
 from mo_sync.settings.keys import Name, dotted, find, keys
 from mo_sync.settings.model import Settings
@@ -69,7 +70,7 @@ def load(
         problems += [*_misplaced(layer), *said_twice(layer)]
     given = _merged([_defaults(found.parent if found else cwd), *layers])
     settings, wrong_values = _validated(given)
-    problems += wrong_values
+    problems += [*wrong_values, *wrong_addresses(given)]
     if settings is None or problems:
         raise SettingsInvalid(problems)
     origins = _origins(settings, given)

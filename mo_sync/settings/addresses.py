@@ -1,0 +1,92 @@
+"""Addresses that the settings give, looked at for what can be told without going there.
+
+The rooms that use an address refuse it too, in words of their own; but only here is it known in which file and line, or
+in which variable, it stands. A password may be part of an address, also of one that cannot be read: such parts are not
+shown.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from urllib.parse import urlsplit
+
+from mo_sync.settings.keys import Name, dotted
+from mo_sync.settings.problems import MASK, Given, Problem
+
+__all__ = ["wrong_addresses"]
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_USER = re.compile(r"//.*@")
+_LEDGERS = ("sqlite", "sqlite+pysqlite", "postgresql", "postgresql+psycopg")
+_GATEWAY = "allowed is scheme and host, like https://api.syniverse.com"
+_LEDGER = "allowed is sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE"
+_STORE = "allowed is a folder"
+
+
+def wrong_addresses(given: Mapping[Name, Given]) -> Iterator[Problem]:
+    """What is wrong with the addresses among ``given``. What is no text is left for the validation to refuse."""
+    for name, look in _LOOKS.items():
+        value = given.get(name)
+        if value is not None and isinstance(value.value, str) and (message := look(value.value)):
+            yield Problem(dotted(name), str(value.origin), message)
+
+
+def _gateway(url: str) -> str | None:
+    """``gateway.base_url``: scheme, host and perhaps a path; credentials have settings of their own."""
+    try:
+        parts = urlsplit(url)
+        whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        whole = False
+    return None if whole and not set("@?#") & set(url) else f"found {_shown(url)}, {_GATEWAY}"
+
+
+def _proxy(url: str) -> str | None:
+    scheme = _SCHEME.match(url)
+    if scheme is None or scheme[1].lower() in ("http", "https"):
+        return None
+    return f"{scheme[1]}:// proxies are not supported, allowed is http:// or https://"
+
+
+def _ledger(url: str) -> str | None:
+    scheme = _SCHEME.match(url)
+    if scheme is None:
+        meant = f"; did you mean sqlite:///{url}?" if re.fullmatch(r"[\w./-]+", url) else ""
+        return f"found {_shown(url)}, {_LEDGER}{meant}"
+    if scheme[1] not in _LEDGERS:
+        return f"{scheme[1]}:// is not supported, {_LEDGER}"
+    return _ledger_file(url[scheme.end() :]) if scheme[1].startswith("sqlite") else None
+
+
+def _ledger_file(rest: str) -> str | None:
+    """What follows ``sqlite://``: a slash, then the file."""
+    if rest and not rest.startswith("/"):
+        return f"a file comes after three slashes, sqlite:///{rest.partition('?')[0]}; {_LEDGER}"
+    in_memory = rest.partition("?")[0] in ("", "/", "/:memory:")
+    return f"a ledger in memory would forget, {_LEDGER}" if in_memory else None
+
+
+def _store(url: str) -> str | None:
+    scheme = _SCHEME.match(url)
+    if scheme is None:
+        return None if url.strip() and "\0" not in url else f"it names no folder, {_STORE}"
+    if scheme[1].lower() != "file":
+        kind = scheme[1].lower()
+        return f"{kind}:// needs an object store, which this version does not have yet; {_STORE}"
+    if urlsplit(url).netloc not in ("", "localhost"):
+        return f"a file: URL names a folder of this machine, as in file:///srv/media; {_STORE}"
+    return None
+
+
+def _shown(url: str) -> str:
+    return json.dumps(_USER.sub(f"//{MASK}@", url) if "//" in url or "@" not in url else MASK, ensure_ascii=False)
+
+
+_LOOKS: Mapping[Name, Callable[[str], str | None]] = {
+    ("gateway", "base_url"): _gateway,
+    ("gateway", "proxy"): _proxy,
+    ("ledger", "url"): _ledger,
+    ("store", "url"): _store,
+}
