@@ -88,8 +88,8 @@ class Daemon:
 
     def _reconcile(self) -> None:
         worked = self._service.reconciler.work(self._stop, for_s=_WORK_FOR_S)
-        if worked.no_room != self._paused:
-            self._paused = worked.no_room
+        before, self._paused = self._paused, worked.no_room
+        if (worked.no_room is None) is not (before is None):
             if worked.no_room:
                 _log.error("reconcile.paused", reason=worked.no_room, hint="free space; it goes on by itself")
             else:

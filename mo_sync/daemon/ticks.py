@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import structlog
 
 from mo_sync.clock import Clock
-from mo_sync.errors import OutOfReach, shortage
+from mo_sync.errors import MoSyncError, shortage
 
 __all__ = ["Job", "Ticks"]
 
@@ -47,11 +47,12 @@ class Ticks:
             self._completed[job.name] = self._clock.monotonic()
 
     def run(self, job: Job) -> None:
-        """One tick. What is out of reach now is logged once per change and tried again next time: that is a completed
-        tick, since restarting would not help. Anything else is a bug: logged with its trace, and no sign of life."""
+        """One tick. Trouble that we have words for (something out of reach, a folder that is none) is logged once per
+        change and tried again next time: that is a completed tick, since restarting would not help. Anything else is a
+        bug: logged with its trace, and no sign of life."""
         try:
             job.step()
-        except OutOfReach as error:
+        except MoSyncError as error:
             self._trouble(job.name, str(error))
         except Exception as error:  # noqa: BLE001  the border of a job: the scheduler must go on
             short = shortage(error)

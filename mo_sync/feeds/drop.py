@@ -112,7 +112,7 @@ class DropFeed:
         return receipt
 
     def _scan(self, folder: OpenFolder, stop: Callable[[], bool]) -> Receipt:
-        batch = Batch(self._intake, lambda ended, receipt: self._file_away(folder, ended, receipt))
+        batch = Batch(self._intake, lambda ended, receipt: self._file_away(folder, ended, receipt, stop))
         for taken in chain(self._left_over(folder), self._ready(folder)):
             self._read(folder, taken, batch, stop)
             if stop():
@@ -179,8 +179,10 @@ class DropFeed:
                 reading.trouble = error
         batch.end(reading)
 
-    def _file_away(self, folder: OpenFolder, ended: Sequence[Reading], receipt: Receipt) -> None:
-        with Filing(folder, self._settings.keep, self._clock.now().date()) as filing:
+    def _file_away(
+        self, folder: OpenFolder, ended: Sequence[Reading], receipt: Receipt, stop: Callable[[], bool]
+    ) -> None:
+        with Filing(folder, self._settings.keep, self._clock, stop) as filing:
             for reading in ended:
                 self._file(filing, reading)
         _log.info(

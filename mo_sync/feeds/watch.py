@@ -58,7 +58,7 @@ def nudge_on_changes(
             failures = _not_hearing(failures, error)
         if not stop.is_set():
             nudge()
-            clock.wait(stop, min(0.5 * 2**failures, _LONGEST_PAUSE_S))
+            clock.wait(stop, min(0.5 * 2.0 ** min(failures, 16), _LONGEST_PAUSE_S))
 
 
 def _looks(

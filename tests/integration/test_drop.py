@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import os
 import socket
@@ -16,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from mo_sync.errors import ConfigurationError, LedgerOutOfReach
+from mo_sync.errors import ConfigurationError, LedgerOutOfReach, OutOfReach
 from mo_sync.intake import Receipt, Recording
 from tests.clocks import HandClock
 from tests.drops import Drops, event, never, repeated
@@ -450,3 +451,23 @@ def test_five_thousand_small_files_at_once_are_recorded_in_a_few_transactions(dr
 
     assert drops.tree() == sorted(f"done/{number}.json" for number in range(5_000))
     assert len(told(log, "drop.recorded")) <= 10
+
+
+def test_a_lock_that_somebody_keeps_on_processing_is_waited_for_no_longer_than_a_while(drops: Drops) -> None:
+    """A stopped neighbour, or anyone who may open the folder, could else hold up even the stop."""
+    drops.put("a.json", event(1))
+    drops.ingest()
+    drops.put("b.json", event(2))
+    kept = os.open(drops.folder / "processing", os.O_RDONLY)
+    fcntl.flock(kept, fcntl.LOCK_SH)
+
+    with drops.feed(clock=HandClock(datetime.now(UTC))) as feed:
+        with pytest.raises(OutOfReach, match="drop-locked"):
+            feed.ingest(never)
+        with pytest.raises(OutOfReach, match="drop-locked"):
+            feed.ingest(lambda: True)
+        assert drops.messages() == {"m1", "m2"}
+        os.close(kept)
+        feed.ingest(never)
+
+    assert drops.tree() == ["done/a.json", "done/b.json"]
