@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from mo_sync.cli.output import Output
+from mo_sync.cli.program import NAME, program
 from mo_sync.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -30,10 +31,16 @@ class Context:
     log_level: str | None = None
     as_json: bool = False
     quiet: bool = False
+    started_by: str = NAME
     out: TextIO = field(default_factory=lambda: sys.stdout, repr=False)
     err: TextIO = field(default_factory=lambda: sys.stderr, repr=False)
     _kept: list[Loaded] = field(default_factory=list, repr=False, compare=False)
     _logging: list[bool] = field(default_factory=list, repr=False, compare=False)
+
+    @property
+    def program(self) -> str:
+        """What a person types to call this program again."""
+        return program(self.started_by, self.environ, self.cwd)
 
     def loaded(self, *, required: bool = True) -> Loaded:
         """The settings and where each came from. Raises ConfigurationError.

@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -29,6 +30,7 @@ from mo_sync.settings.load import load
 
 __all__ = ["demo", "gateway"]
 
+_FOLDER = Path("mo-sync-demo")
 _PATIENCE_S = 120.0
 _LOOK_AGAIN_S = 0.2
 _CONFIGURATION = """\
@@ -60,9 +62,7 @@ level = "error"
 def demo(
     ctx: typer.Context,
     *,
-    path: Annotated[Path, typer.Option(metavar="DIR", help="Where to play; made if it is not there.")] = Path(
-        "mo-sync-demo"
-    ),
+    path: Annotated[Path, typer.Option(metavar="DIR", help="Where to play; made if it is not there.")] = _FOLDER,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document for a program.")] = False,
 ) -> int:
     """Run the whole pipeline against the embedded gateway: dozens of events in every shape, with all kinds of trouble.
@@ -79,9 +79,8 @@ def demo(
         embedded.load(scenario)
         settings = _prepared(context, root, embedded.base_url)
         before = _snapshot(settings)
-        output.say(
-            f"Dropping {len(scenario.files)} files with {len(scenario.events)} announcements into {path / 'drop'}"
-        )
+        events = len(scenario.events) + scenario.ignored + scenario.rejected
+        output.say(f"Dropping {len(scenario.files)} files with {events} events into {path / 'drop'}")
         _drop(scenario, root / "drop")
         summaries = _worked(settings, stop, SystemClock())
         asked = len(embedded.requests)
@@ -91,7 +90,7 @@ def demo(
         states = dict(Counter(row.state for row in after))
         output.json({"states": states, "requests": asked, "changed": not played.unchanged, "wrong": played.wrong})
     elif summaries:
-        _say(output, played)
+        _say(output, played, context.program)
     return ExitCode.UNEXPECTED if played.wrong else ExitCode.SETTLED
 
 
@@ -183,7 +182,7 @@ class _Played:
         return bool(self.before) and self.before == self.after
 
 
-def _say(output: Output, played: _Played) -> None:
+def _say(output: Output, played: _Played, program: str) -> None:
     receipt = sum((summary.receipt for summary in played.summaries[1:]), played.summaries[0].receipt)
     took_s = sum(summary.took_s for summary in played.summaries)
     counts = (
@@ -212,23 +211,25 @@ def _say(output: Output, played: _Played) -> None:
         output.say("This run changed nothing: what was announced again was counted as delivered again, no more.")
     elif played.before:
         output.say("This run went on where the one before had stopped.")
-    _say_where_to_look(output, played.path, played.after)
+    _say_where_to_look(output, played, program)
     for line in played.wrong:
         output.warn(f"not as it should be: {line}")
 
 
-def _say_where_to_look(output: Output, path: Path, after: list[AttachmentRow]) -> None:
-    config = path / "mo-sync.toml"
+def _say_where_to_look(output: Output, played: _Played, program: str) -> None:
+    path, after = played.path, played.after
+    config, ledger, rejected = (quote(str(path / name)) for name in ("mo-sync.toml", "ledger.db", "drop/rejected"))
+    again = "" if path == _FOLDER else f" --path {quote(str(path))}"
     example = next((row.id for row in after if row.attempts > 1 and row.state == State.STORED), after[0].id)
     output.say()
     output.say("Look further:")
     for command in (
-        f"mo-sync --config {config} ledger status",
-        f"mo-sync --config {config} ledger list --problems",
-        f"mo-sync --config {config} ledger show {example}",
-        f'sqlite3 -readonly {path / "ledger.db"} "select * from v_problem"',  # noqa: S608  shown, not run
-        f"ls {path / 'drop' / 'rejected'}",
-        "mo-sync demo        (again: it changes nothing)",
+        f"{program} --config {config} ledger status",
+        f"{program} --config {config} ledger list --problems",
+        f"{program} --config {config} ledger show {example}",
+        f'sqlite3 -readonly {ledger} "select * from v_problem"',  # noqa: S608  shown, not run
+        f"ls {rejected}",
+        f"{program} demo{again}        # again: it changes nothing",
     ):
         output.say(f"  {command}")
 

@@ -116,7 +116,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _called(arguments: Sequence[str]) -> Any:
     """What the command returned, or the code that it exited with."""
-    context = Context(environ=dict(os.environ), cwd=_here())
+    context = Context(environ=dict(os.environ), cwd=_here(), started_by=sys.argv[0])
     command = typer.main.get_command(app)
     return command.main(list(arguments), prog_name="mo-sync", standalone_mode=False, obj=context)
 

@@ -148,7 +148,7 @@ def _cannot_make(path: Path, error: OSError) -> ConfigurationError:
 
 def _next_steps(context: Context, loaded: Loaded) -> list[str]:
     """What is left to a person: the token, then a look whether all is well."""
-    program = "mo-sync"
+    program = context.program
     if loaded.path is not None and (loaded.path != context.cwd / FILE_NAME or context.environ.get("MO_SYNC_CONFIG")):
         program += f" --config {shlex.quote(str(loaded.path))}"
     gateway = loaded.settings.gateway

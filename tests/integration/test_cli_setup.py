@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import sqlite3
 import stat
@@ -99,7 +100,7 @@ class TestInit:
         }
         assert place.mode("ledger.db") & 0o007 == 0
         assert f"install -m 600 /dev/stdin {place.folder}/token" in done.stdout
-        assert "mo-sync doctor" in done.stdout
+        assert f"{shlex.quote(sys.executable)} -m mo_sync doctor" in done.stdout
         assert not (place.folder / "token").exists()
         with sqlite3.connect(place.folder / "ledger.db") as ledger:
             assert ledger.execute("select count(*) from v_problem").fetchone() == (0,)
@@ -148,7 +149,7 @@ class TestInit:
 
         assert done.returncode == 0, done.stderr
         assert (place.folder / "site/of ours/ledger.db").exists()
-        assert f"mo-sync --config '{place.folder}/site/of ours/mo-sync.toml' doctor" in done.stdout
+        assert f" -m mo_sync --config '{place.folder}/site/of ours/mo-sync.toml' doctor" in done.stdout
 
     def test_the_file_that_config_names_is_the_one_that_is_written(self, place: Place) -> None:
         assert place.run("--config", "our.toml", "init").returncode == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import sqlite3
 import subprocess
@@ -60,17 +61,38 @@ def test_the_demo_ends_well_and_a_second_run_changes_nothing_and_says_so(tmp_pat
     assert everything(ledger) == before
 
 
-def test_the_commands_that_the_demo_names_work(tmp_path: Path) -> None:
-    told = mo_sync(tmp_path, "demo").stdout
-    commands = re.findall(r"^  mo-sync (--config .*)$", told, re.MULTILINE)
+def test_the_events_that_are_announced_are_all_accounted_for(tmp_path: Path) -> None:
+    told = [mo_sync(tmp_path, "demo").stdout for _ in range(2)]
 
-    answers = [mo_sync(tmp_path, *command.split()) for command in commands]
+    for text in told:
+        [dropped] = re.findall(r"^Dropping \d+ files with (\d+) events", text, re.MULTILINE)
+        [line] = re.findall(r"^Events: (.*)$", text, re.MULTILINE)
+        assert sum(int(number) for number in re.findall(r"\d+", line)) == int(dropped)
 
-    assert len(commands) == 3
-    assert [answer.returncode for answer in answers] == [0, 0, 0], [answer.stderr for answer in answers]
-    assert "stored" in answers[0].stdout
-    assert "quarantined" in answers[1].stdout
-    assert "attempt 2" in answers[2].stdout
+
+@pytest.mark.parametrize("path", [[], ["--path", "of ours"]])
+def test_the_commands_that_the_demo_names_work_as_they_are_printed(tmp_path: Path, path: list[str]) -> None:
+    """By the path that the program was started by: a virtual environment is not on PATH."""
+    program = tmp_path / ".venv/bin/mo-sync"
+    program.parent.mkdir(parents=True)
+    program.write_text(f"#!{sys.executable}\nfrom mo_sync.cli.main import main\nmain()\n")
+    program.chmod(0o755)
+    environment = {"PATH": os.defpath, "PYTHONPATH": os.getcwd()}
+
+    def shell(command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["/bin/sh", "-c", command],
+            cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=LIMIT_S, check=False,
+        )  # fmt: skip
+
+    told = shell(shlex.join([".venv/bin/mo-sync", "demo", *path])).stdout
+    commands = [line for line in told.partition("Look further:\n")[2].splitlines() if "sqlite3" not in line]
+    answers = [shell(command) for command in commands]
+
+    assert len(commands) == 5
+    assert [answer.returncode for answer in answers] == [0] * 5, [answer.stderr for answer in answers]
+    for answer, words in zip(answers, ("stored", "quarantined", "attempt 2", ".error.txt", "nothing"), strict=True):
+        assert words in answer.stdout
 
 
 def test_the_demo_tells_a_program_in_json(tmp_path: Path) -> None:
