@@ -27,6 +27,7 @@ from mo_sync.feeds.dropmemory import Memory
 from mo_sync.feeds.dropnames import shown, takeable
 from mo_sync.feeds.dropready import Moment, ready
 from mo_sync.feeds.dropreport import Report
+from mo_sync.feeds.dropturn import Turn
 from mo_sync.feeds.watch import nudge_on_changes
 from mo_sync.intake import Intake, Receipt
 from mo_sync.settings import Drop, Limits
@@ -54,6 +55,7 @@ class DropFeed:
         self._clock = clock
         self._folder = DropFolder(Path(settings.path), worker)
         self._memory = Memory()
+        self._turn = Turn(clock)
         self._aside: dict[str, float] = {}
         self._lock = threading.Lock()
 
@@ -100,11 +102,16 @@ class DropFeed:
         began_s = self._clock.monotonic()
         self._memory.begin()
         folder.adopt(self._memory.left_alone)
+        if self._turn.blocked and self._turn.is_free(folder.processing):
+            self._aside.clear()
         receipt = self._scan(folder, stop)
         if wait_for_settle and self._memory.unsettled:
             self._wait_until(began_s + self._settings.settle + _MARGIN_S, stop)
-            receipt += self._scan(folder, stop)
+            if not stop():
+                receipt += self._scan(folder, stop)
         self._memory.end()
+        if self._turn.blocked:
+            raise self._turn.trouble(str(folder.path))
         if len(self._aside) >= _MOST_ASIDE:
             raise OutOfReach(
                 "drop-cannot-file-away", "too many recorded files cannot be moved away", item=str(folder.path)
@@ -182,9 +189,12 @@ class DropFeed:
     def _file_away(
         self, folder: OpenFolder, ended: Sequence[Reading], receipt: Receipt, stop: Callable[[], bool]
     ) -> None:
-        with Filing(folder, self._settings.keep, self._clock, stop) as filing:
-            for reading in ended:
-                self._file(filing, reading)
+        with self._turn.taken(folder.processing, stop) as ours:
+            if ours:
+                self._file_all(folder, ended)
+        if self._turn.blocked:
+            at_s = self._clock.monotonic() + _ASIDE_S
+            self._aside.update((reading.taken.name, at_s) for reading in ended)
         _log.info(
             "drop.recorded",
             **({"file": shown(ended[0].taken.name)} if len(ended) == 1 else {"files": len(ended)}),
@@ -193,6 +203,11 @@ class DropFeed:
             ignored=receipt.ignored,
             rejected=receipt.rejected,
         )
+
+    def _file_all(self, folder: OpenFolder, ended: Sequence[Reading]) -> None:
+        with Filing(folder, self._settings.keep, self._clock.now().date()) as filing:
+            for reading in ended:
+                self._file(filing, reading)
 
     def _file(self, filing: Filing, reading: Reading) -> None:
         """Put one recorded file where it belongs. What cannot be moved is tried again in a minute, not at each tick."""

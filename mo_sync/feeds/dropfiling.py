@@ -6,16 +6,12 @@ the ledger recognises its events, and a report that is in place already is recog
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
-import threading
 from collections.abc import Callable
+from datetime import date
 from types import TracebackType
 from typing import BinaryIO, Literal, Self
 
-from mo_sync.clock import Clock
-from mo_sync.errors import OutOfReach
 from mo_sync.feeds.dropfiles import Taken, exists, observed
 from mo_sync.feeds.dropfolder import OpenFolder, open_folder
 from mo_sync.feeds.dropnames import ERROR_SUFFIX, numbered, unpacked
@@ -24,50 +20,24 @@ from mo_sync.feeds.dropreport import Report
 __all__ = ["Filing", "first_free"]
 
 _CHUNK = 1 << 16
-_PATIENCE_S = 10.0
-_LOOK_AGAIN_S = 0.05
 
 
 class Filing:
     """Files away one batch; at its end the moves are made durable with one fsync a folder.
 
-    A context manager: while it is open no other mo-sync files anything away here, so looking for a free name before a
-    rename is safe. Where the filesystem cannot lock, two processes could in theory choose one name at one instant.
+    A context manager, for the one whose turn it is (:mod:`mo_sync.feeds.dropturn`): no other mo-sync files anything
+    away here meanwhile, so looking for a free name before a rename is safe.
     """
 
-    def __init__(
-        self, folder: OpenFolder, keep: Literal["move", "delete"], clock: Clock, stop: Callable[[], bool]
-    ) -> None:
+    def __init__(self, folder: OpenFolder, keep: Literal["move", "delete"], today: date) -> None:
         self._folder = folder
         self._keep = keep
-        self._clock = clock
-        self._stop = stop
-        self._today = clock.now().date()
+        self._today = today
         self._day: int | None = None
         self._touched: set[int] = set()
 
     def __enter__(self) -> Self:
-        until = self._clock.monotonic() + _PATIENCE_S
-        while not self._locked():
-            if self._stop() or self._clock.monotonic() >= until:
-                raise OutOfReach(
-                    "drop-locked",
-                    "another process holds the lock on it; what is recorded waits there and is filed away later",
-                    item=str(self._folder.path / "processing"),
-                    hint="fuser -v on that folder says which; a stopped mo-sync, or somebody else's program",
-                )
-            self._clock.wait(threading.Event(), _LOOK_AGAIN_S)
         return self
-
-    def _locked(self) -> bool:
-        """Whether nobody else files away now, as far as the filesystem can tell."""
-        try:
-            fcntl.flock(self._folder.processing, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
-        return True
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -78,8 +48,6 @@ class Filing:
         finally:
             if self._day is not None:
                 os.close(self._day)
-            with contextlib.suppress(OSError):
-                fcntl.flock(self._folder.processing, fcntl.LOCK_UN)
 
     def unchanged(self, taken: Taken) -> bool:
         """Whether the file is still as it was when it was opened: if not, its writer was not done with it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import gzip
 import os
@@ -442,6 +443,17 @@ class TestTrouble:
         assert second == Receipt(new=3_500 - first.new, duplicate=first.new)
         assert drops.tree() == ["done/a.ndjson"]
 
+    def test_a_stop_in_the_middle_ends_a_one_shot_pass_too_and_nothing_is_read_twice(self, drops: Drops) -> None:
+        drops.put("a.ndjson", repeated(3_500))
+        for number in range(30):  # most likely one of them is looked at first
+            drops.put(f"unsettled-{number}.json", event("new"), age_s=-3600)
+
+        with drops.feed() as feed:
+            receipt = feed.ingest(lambda: True, wait_for_settle=True)
+
+        assert receipt.duplicate == 0
+        assert 1_000 <= receipt.new < 3_500
+
 
 def test_five_thousand_small_files_at_once_are_recorded_in_a_few_transactions(drops: Drops, log: list[Any]) -> None:
     for number in range(5_000):
@@ -453,21 +465,55 @@ def test_five_thousand_small_files_at_once_are_recorded_in_a_few_transactions(dr
     assert len(told(log, "drop.recorded")) <= 10
 
 
-def test_a_lock_that_somebody_keeps_on_processing_is_waited_for_no_longer_than_a_while(drops: Drops) -> None:
-    """A stopped neighbour, or anyone who may open the folder, could else hold up even the stop."""
-    drops.put("a.json", event(1))
-    drops.ingest()
-    drops.put("b.json", event(2))
-    kept = os.open(drops.folder / "processing", os.O_RDONLY)
-    fcntl.flock(kept, fcntl.LOCK_SH)
+class TestTurns:
+    """A stopped neighbour, or anyone who may open the folder and lock it, could else hold up intake and stop."""
 
-    with drops.feed(clock=HandClock(datetime.now(UTC))) as feed:
-        with pytest.raises(OutOfReach, match="drop-locked"):
+    @pytest.fixture
+    def kept(self, drops: Drops) -> Iterator[int]:
+        """A lock on processing/ that is never let go, and a file that comes meanwhile."""
+        drops.put("a.json", event(1))
+        drops.ingest()
+        drops.put("b.json", event(2))
+        kept = os.open(drops.folder / "processing", os.O_RDONLY)
+        fcntl.flock(kept, fcntl.LOCK_SH)
+        yield kept
+        with contextlib.suppress(OSError):
+            os.close(kept)
+
+    def test_it_is_waited_for_no_longer_than_a_while_and_then_filed_away_at_once(self, drops: Drops, kept: int) -> None:
+        with drops.feed(clock=HandClock(datetime.now(UTC))) as feed:
+            with pytest.raises(OutOfReach, match="drop-locked"):
+                feed.ingest(never)
+            assert drops.messages() == {"m1", "m2"}
+            os.close(kept)
             feed.ingest(never)
-        with pytest.raises(OutOfReach, match="drop-locked"):
-            feed.ingest(lambda: True)
-        assert drops.messages() == {"m1", "m2"}
-        os.close(kept)
-        feed.ingest(never)
 
-    assert drops.tree() == ["done/a.json", "done/b.json"]
+        assert drops.tree() == ["done/a.json", "done/b.json"]
+
+    def test_meanwhile_events_are_recorded_once_and_each_pass_says_what_is_wrong(self, drops: Drops, kept: int) -> None:
+        clock = HandClock(datetime.now(UTC))
+        with drops.feed(clock=clock) as feed:
+            for number in range(3, 6):
+                with pytest.raises(OutOfReach, match="drop-locked"):
+                    feed.ingest(never)
+                waited_s = clock.monotonic()
+                drops.put(f"{number}.json", event(number))
+            with pytest.raises(OutOfReach, match="drop-locked"):
+                feed.ingest(never)
+
+        assert clock.monotonic() == waited_s, "once it was in vain, nobody waits again"
+        assert drops.query("select count(*), sum(deliveries) from event") == [(5, 5)]
+        os.close(kept)
+        assert drops.ingest() == Receipt(duplicate=4)
+
+    def test_a_stop_ends_the_wait_and_is_no_trouble(self, drops: Drops, kept: int) -> None:
+        asked = iter([False] * 5)
+        clock = HandClock(datetime.now(UTC))
+        began_s = clock.monotonic()
+        with drops.feed(clock=clock) as feed:
+            assert feed.ingest(lambda: next(asked, True)) == Receipt(new=1)
+
+        assert clock.monotonic() - began_s < 1.0
+        os.close(kept)
+        assert drops.ingest() == Receipt(duplicate=1)
+        assert drops.tree() == ["done/a.json", "done/b.json"]
