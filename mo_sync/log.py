@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO
 if TYPE_CHECKING:
     from structlog.typing import Processor
 
-__all__ = ["Choices", "configure", "is_journal", "mask_number", "redact", "redact_text"]
+__all__ = ["Choices", "Stream", "configure", "is_journal", "mask_number", "redact", "redact_text"]
 
 MASK = "**********"
 
@@ -74,7 +74,17 @@ class Choices(Protocol):
         """json, console, or auto: console on a terminal."""
 
 
-def configure(choices: Choices, *, stream: TextIO, terminal: bool, journal: bool = False) -> None:
+class Stream(Protocol):
+    """Where lines are written to."""
+
+    def write(self, text: str, /) -> object:
+        """Take a whole line."""
+
+    def flush(self) -> object:
+        """Let go of what was written."""
+
+
+def configure(choices: Choices, *, stream: Stream, terminal: bool, journal: bool = False) -> None:
     """Send what is logged from now on to ``stream``. Calling it again changes level and format at once.
 
     ``terminal`` says whether a person looks at the stream, ``journal`` that systemd's journal reads it: then each line
@@ -84,7 +94,7 @@ def configure(choices: Choices, *, stream: TextIO, terminal: bool, journal: bool
 
     level = logging.getLevelName(choices.level.upper())
     console = choices.format == "console" or (choices.format == "auto" and terminal)
-    line = _rendering(console=console, colors=terminal and not os.environ.get("NO_COLOR"), journal=journal)
+    line = _rendering(console=console, colors=terminal and _coloured(os.environ), journal=journal)
     writer = _Writer(stream)
     structlog.configure(
         processors=[structlog.contextvars.merge_contextvars, *_describing(), *line],
@@ -93,6 +103,11 @@ def configure(choices: Choices, *, stream: TextIO, terminal: bool, journal: bool
         cache_logger_on_first_use=False,
     )
     _route_logging(level, line, writer)
+
+
+def _coloured(environ: Mapping[str, str]) -> bool:
+    """Whether a terminal takes colours, and its user wants them (no-color.org)."""
+    return not environ.get("NO_COLOR") and environ.get("TERM", "").lower() not in ("dumb", "unknown")
 
 
 def is_journal(stream: TextIO, environ: Mapping[str, str]) -> bool:
@@ -242,7 +257,7 @@ def _route_logging(level: int, line: list[Processor], writer: _Writer) -> None:
 class _Writer:
     """Whole lines from any thread. A log that cannot be written never stops the work: the ledger is the truth."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._lock = threading.Lock()
 

@@ -15,7 +15,7 @@ from mo_sync.errors import ConfigurationError
 if TYPE_CHECKING:
     import typer
 
-    from mo_sync.log import Choices
+    from mo_sync.log import Choices, Stream
     from mo_sync.settings.load import Loaded
 
 __all__ = ["Context", "context_of"]
@@ -73,14 +73,14 @@ class Context:
         """How to speak; a command's own ``--json`` or ``--quiet`` counts as much as one before it."""
         return Output(self.out, self.err, self.environ, as_json=self.as_json or as_json, quiet=self.quiet or quiet)
 
-    def start_log(self, choices: Choices | None = None) -> None:
-        """Log to standard error as ``choices`` say, by default the settings."""
+    def start_log(self, choices: Choices | None = None, *, stream: Stream | None = None) -> None:
+        """Log as ``choices`` say, by default the settings, to ``stream``, by default standard error."""
         from mo_sync import log
 
         self._logging.append(True)
         log.configure(
             choices or self.loaded(required=False).settings.log,
-            stream=self.err,
+            stream=stream or self.err,
             terminal=self.err.isatty(),
             journal=log.is_journal(self.err, self.environ),
         )

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from io import StringIO
 from typing import TYPE_CHECKING, TextIO
 
+from mo_sync.cli.bar import Bar, can_be_drawn_on
 from mo_sync.log import mask_number
 
 if TYPE_CHECKING:
@@ -88,19 +89,17 @@ class Output:
             table.add_row(*(Text(_cell(value)) for value in row))
         self._render(lambda console: console.print(table))
 
-    @contextlib.contextmanager
-    def progress(self, label: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-        """A bar on standard error while the block runs, on a terminal only; yields what moves it on by so many."""
-        if self.as_json or self.quiet or not self.err.isatty():
-            yield lambda _count: None
-            return
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    @property
+    def shows_progress(self) -> bool:
+        """Whether :meth:`progress` draws a bar: somebody looks, at a terminal that can show one."""
+        return not (self.as_json or self.quiet) and can_be_drawn_on(self.err, self.environ)
 
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=Console(file=self.err), transient=True) as bars:
-            task = bars.add_task(printable(label), total=total)
-            yield lambda count: bars.advance(task, count)
+    @contextlib.contextmanager
+    def progress(self, label: str) -> Iterator[Bar]:
+        """A bar on standard error while the block runs, on a terminal only; without one, it does nothing."""
+        bar = Bar(self.err)
+        with bar.drawn(printable(label), self.environ) if self.shows_progress else contextlib.nullcontext():
+            yield bar
 
     def _render(self, draw: Callable[[Console], None]) -> None:
         """Draw by rich in memory, then write: a closed pipe is ours to handle, and trailing blanks are nobody's."""

@@ -2,39 +2,43 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 
 import typer
 
 from mo_sync.cli import summary
+from mo_sync.cli.bar import Bar
 from mo_sync.cli.context import context_of
-from mo_sync.clock import SystemClock
+from mo_sync.clock import Clock, SystemClock
 from mo_sync.daemon import Daemon
 from mo_sync.daemon.signals import heard
+from mo_sync.errors import LedgerOutOfReach
+from mo_sync.ledger import Ledger, queries
 from mo_sync.lifecycle import Settlement, State
 from mo_sync.service import Service
-from mo_sync.settings import Settings
+from mo_sync.settings import Log, Settings
 from mo_sync.settings.changes import changes
+from mo_sync.settings.load import Loaded
 
-__all__ = ["run", "sync_now"]
+__all__ = ["run", "stops_heard", "sync_now"]
+
+_ASK_AGAIN_S = 0.5
 
 
 def sync_now(ctx: typer.Context) -> int:
     """One pass: take every event, fetch until nothing is due, sum up."""
     context = context_of(ctx)
     output = context.output()
-    settings = context.loaded().settings
-    context.start_log()
-    with (
-        Service.open(settings, clock=SystemClock()) as service,
-        stops_heard() as (stop, hurry),
-        output.progress("attachments") as advance,
-    ):
-        service.watch(_counted(advance))
-        told = service.sync_now(stop, hurry=hurry)
+    loaded, clock = context.loaded(), SystemClock()
+    with output.progress("attachments") as bar:
+        context.start_log(_beside_a_bar(loaded) if output.shows_progress else None, stream=bar)
+        with Service.open(loaded.settings, clock=clock) as service, stops_heard() as (stop, hurry):
+            if output.shows_progress:
+                service.watch(_counted(bar, service.ledger, clock))
+            told = service.sync_now(stop, hurry=hurry)
     if output.as_json:
         output.json(summary.as_json(told))
     for line in summary.lines(told):
@@ -63,16 +67,32 @@ def run(ctx: typer.Context) -> int:
         return int(Daemon(service, clock=clock, environ=context.environ, reload=reload).run())
 
 
-def _counted(advance: Callable[[int], None]) -> Callable[[Sequence[Settlement]], None]:
-    """Moves the bar for what came to rest; what will be tried again comes once more."""
+def _beside_a_bar(loaded: Loaded) -> Log:
+    """A line for each file would drown the bar that counts them: what is wrong is told, unless a level was chosen."""
+    chosen = loaded.settings.log
+    asked_for = loaded.origins["log.level"].kind != "default"
+    return chosen if asked_for else chosen.model_copy(update={"level": "warning"})
+
+
+def _counted(bar: Bar, ledger: Ledger, clock: Clock) -> Callable[[Sequence[Settlement]], None]:
+    """Moves the bar for what came to rest; what will be tried again comes once more.
+
+    What is left is asked of the ledger now and then: events come in and retries fall due while the pass runs.
+    """
+    asked_at_s = -_ASK_AGAIN_S
 
     def count(settlements: Sequence[Settlement]) -> None:
-        advance(sum(settlement.transition.state is not State.PENDING for settlement in settlements))
+        nonlocal asked_at_s
+        bar.advance(sum(settlement.transition.state is not State.PENDING for settlement in settlements))
+        if clock.monotonic() - asked_at_s >= _ASK_AGAIN_S:
+            with contextlib.suppress(LedgerOutOfReach):  # those who work with it will say so
+                bar.expect(queries.unfinished(ledger, now=clock.now()))
+            asked_at_s = clock.monotonic()
 
     return count
 
 
-@contextmanager
+@contextlib.contextmanager
 def stops_heard() -> Iterator[tuple[threading.Event, threading.Event]]:
     """While the block runs, the first SIGINT or SIGTERM sets the first event, another one the second."""
     stop, hurry = threading.Event(), threading.Event()

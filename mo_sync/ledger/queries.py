@@ -12,7 +12,7 @@ from mo_sync.ledger.ledger import Ledger
 from mo_sync.ledger.rows import Announcement, ApplicationRow, AttachmentRow, AttemptRow, MessageRow, attachments, rows
 from mo_sync.ledger.schema import application, attachment, attempt, event, is_in, message
 from mo_sync.ledger.stories import Story, find_story
-from mo_sync.lifecycle import State
+from mo_sync.lifecycle import Standing, State
 
 __all__ = [
     "PROBLEMS",
@@ -28,6 +28,7 @@ __all__ = [
     "find_story",
     "list_attachments",
     "status",
+    "unfinished",
 ]
 
 PROBLEMS = (State.FAILED, State.MISSING, State.REFUSED, State.QUARANTINED)
@@ -69,6 +70,19 @@ def counts(ledger: Ledger) -> dict[State, int]:
     """How many attachments are in each state; every state is there."""
     with ledger.read() as connection:
         return _counts(connection)
+
+
+def unfinished(ledger: Ledger, *, now: datetime) -> int:
+    """How many attachments are due, of applications that do not rest, or are being fetched."""
+    awake = select(application.c.id).where(
+        or_(application.c.state == Standing.ACTIVE.value, application.c.until <= now)
+    )
+    due = select(func.count()).where(
+        is_in(State.PENDING), attachment.c.due_at <= now, attachment.c.application_id.in_(awake)
+    )
+    fetching = select(func.count()).where(is_in(State.FETCHING))
+    with ledger.read() as connection:
+        return int(connection.execute(due).scalar_one()) + int(connection.execute(fetching).scalar_one())
 
 
 def status(ledger: Ledger, *, now: datetime) -> Status:

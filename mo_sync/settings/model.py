@@ -167,7 +167,9 @@ class Limits(_Section):
 class Log(_Section):
     """What is logged and how."""
 
-    level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least that is logged.")
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least that is logged; when not set, `warning` beside the bar of `--sync-now`."
+    )
     format: Literal["auto", "json", "console"] = Field("auto", description="`auto`: console on a terminal, else JSON.")
 
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from mo_sync.cli import output
 from mo_sync.cli.output import Output, age, bytes_text, printable
+from tests.terminal import screen
 
 
 class Terminal(io.StringIO):
@@ -110,15 +111,75 @@ def test_when_quiet_only_what_was_asked_for_is_said() -> None:
     assert (out.getvalue(), err.getvalue()) == ("/srv/mo-sync.toml\n", "take care\n")
 
 
-@pytest.mark.parametrize("terminal", [True, False])
-def test_progress_is_shown_on_a_terminal_only_and_never_on_standard_output(terminal: bool) -> None:
-    speaks, out, err = speaker(terminal=terminal)
+@pytest.mark.parametrize(
+    ("terminal", "more", "shown"),
+    [
+        (True, {}, True),
+        (False, {}, False),
+        (True, {"quiet": True}, False),
+        (True, {"as_json": True}, False),
+        (True, {"environ": {"TERM": "dumb"}}, False),
+    ],
+)
+def test_progress_is_shown_on_a_terminal_only_and_never_on_standard_output(
+    terminal: bool, more: dict[str, object], shown: bool
+) -> None:
+    speaks, out, err = speaker(terminal=terminal, **more)
 
-    with speaks.progress("fetching", total=2) as advance:
-        advance(2)
+    with speaks.progress("fetching") as bar:
+        bar.advance(2)
 
     assert out.getvalue() == ""
-    assert ("fetching" in err.getvalue()) is terminal
+    assert ("fetching" in err.getvalue()) is shown
+    assert speaks.shows_progress is shown
+
+
+def test_the_total_of_a_bar_follows_what_is_known_of_it() -> None:
+    speaks, _, err = speaker(terminal=True, environ={"COLUMNS": "80"})
+
+    with speaks.progress("fetching") as bar:
+        bar.advance(2)
+        bar.expect(5)
+    with speaks.progress("fetching") as bar:
+        bar.advance(2)
+        bar.expect(5)
+        bar.advance(1)
+        bar.expect(9)
+
+    assert [text in err.getvalue() for text in ("2/7", "3/12")] == [True, True]
+
+
+def test_lines_of_a_log_stand_above_the_bar_each_on_its_own_and_the_bar_is_gone_in_the_end() -> None:
+    speaks, _, err = speaker(terminal=True)
+    long = "y" * 90
+
+    with speaks.progress("fetching") as bar:
+        for line in ("first", "\x1b[33msecond\x1b[0m", long):
+            bar.write(f"{line}\n")
+            bar.advance(1)
+    bar.write("afterwards\n")
+
+    assert screen(err.getvalue()) == ["first", "second", long, "afterwards"]
+
+
+@pytest.mark.parametrize("colour", [True, False])
+def test_the_log_above_a_bar_is_coloured_unless_that_is_not_wanted(colour: bool) -> None:
+    speaks, _, err = speaker(terminal=True, environ={} if colour else {"NO_COLOR": "1"})
+
+    with speaks.progress("fetching") as bar:
+        bar.write("\x1b[33mtold\x1b[0m\n")
+
+    assert ("\x1b[33m" in err.getvalue()) is colour
+
+
+def test_without_a_bar_the_log_is_written_as_it_is() -> None:
+    speaks, _, err = speaker()
+
+    with speaks.progress("fetching") as bar:
+        bar.write("\x1b[33mtold\x1b[0m\n")
+        bar.flush()
+
+    assert err.getvalue() == "\x1b[33mtold\x1b[0m\n"
 
 
 def test_a_reader_that_went_away_silences_the_output_and_raises_nothing() -> None:
