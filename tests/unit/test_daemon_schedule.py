@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+
+import pytest
 
 from mo_sync.clock import SystemClock
 from mo_sync.daemon.schedule import Schedule
@@ -96,6 +99,25 @@ def test_a_nudge_kept_for_a_tick_that_ends_after_the_stop_holds_nothing_up() -> 
 
     assert not stopping.is_alive()
     assert not step.began.acquire(blocking=False)
+
+
+def test_a_tick_that_outlasts_its_interval_is_no_news_and_is_not_repeated_for_that(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    step, clock, beats = Counted(), SystemClock(), threading.Semaphore(0)
+    schedule = Schedule(Ticks(clock), clock)
+    schedule.start([Job("work", step, interval_s=0.05, limit_s=60), Job("beat", beats.release, 0.05, 60)])
+    assert step.began.acquire(timeout=LIMIT_S)
+
+    for _ in range(6):
+        assert beats.acquire(timeout=LIMIT_S)
+    overlapped = step.began.acquire(blocking=False)
+    step.go_on.release(1000)
+    schedule.stop()
+
+    assert not overlapped
+    assert step.most_inside == 1
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 def test_a_clock_that_was_set_back_by_hours_puts_no_job_off() -> None:
