@@ -13,7 +13,7 @@ from urllib3 import BaseHTTPResponse
 
 from mo_sync.gateway import replies
 from mo_sync.gateway.failures import Asked, tried
-from mo_sync.gateway.inflate import DecodeFailed, Inflater, decoder
+from mo_sync.gateway.inflate import DecodeFailed, decoder, most_packed
 from mo_sync.gateway.troubles import CAUGHT
 from mo_sync.gateway.watch import Watch
 from mo_sync.lifecycle import Failed, Interrupted, Refused
@@ -72,6 +72,7 @@ class Content:
         self._declared = replies.media_type(declared_type)
         self._encoding = headers.get("Content-Encoding")
         self._received = 0
+        self._came = 0
         encoded = (self._encoding or "").strip().lower() not in ("", "identity")
         self.content_length = None if encoded else raw.length_remaining
         self.content_type = _recordable(headers.get("Content-Type"))
@@ -97,7 +98,8 @@ class Content:
         """Pass the body on to ``write``, piece by piece, in order. To be called once.
 
         Pumped means that every byte of the body was written and that it was as long as announced. On anything else
-        what was written is worthless. Refused when the body is, or announces to be, longer than ``max_bytes``.
+        what was written is worthless. Refused when the body is, or announces to be, longer than ``max_bytes``, or when
+        more came than such a body could be packed into.
         ``stop`` is asked before every wait and twice a second while waiting. Whatever ``write`` raises is raised.
         """
         self._watch.stop = stop
@@ -106,6 +108,10 @@ class Content:
             return self._too_large(self.content_length, max_bytes)
         try:
             for piece in self._pieces():
+                if self._came > most_packed(max_bytes):
+                    return self._too_large(None, max_bytes)
+                if not piece:
+                    continue
                 if not self._received:
                     self._look_at(piece)
                 self._received += len(piece)
@@ -121,7 +127,7 @@ class Content:
         try:
             undo = decoder(self._encoding)
             for data in self._read():
-                yield from _nonempty(undo, data)
+                yield from undo.feed(data) if undo is not None else (data,)
             if undo is not None:
                 undo.end()
         except DecodeFailed:
@@ -132,6 +138,7 @@ class Content:
         small = self.content_length is not None and self.content_length <= _WHOLE_BYTES
         amount = None if small else _CHUNK_BYTES
         while data := self._read_once(amount):
+            self._came += len(data)
             yield data
             if small:
                 return
@@ -162,24 +169,20 @@ class Content:
         if not self._received:
             return self._troubled(Trouble.EMPTY_BODY)
         if self._watch.excess:
-            return self._troubled(Trouble.LENGTH_MISMATCH, f"{self.content_length} bytes announced")
+            return self._troubled(Trouble.LENGTH_MISMATCH, f"{self.content_length:,} bytes announced")
         if self.content_length not in (None, self._received):
-            return self._troubled(Trouble.TRUNCATED, f"{self.content_length} bytes announced")
+            return self._troubled(Trouble.TRUNCATED, f"{self.content_length:,} bytes announced")
         return Pumped(self._received)
 
     def _too_large(self, announced: int | None, max_bytes: int) -> Refused:
-        size = f"{announced} bytes are announced" if announced is not None else f"more than {max_bytes} bytes came"
-        return Refused("too-large", f"{size}, limits.max_bytes is {max_bytes}", self._received)
+        size = f"{announced:,} bytes are announced" if announced is not None else f"more than {max_bytes:,} bytes came"
+        return Refused("too-large", f"{size}, limits.max_bytes is {max_bytes:,}", self._received)
 
     def _troubled(self, trouble: Trouble, detail: str = "") -> Failed:
         return self._asked.troubled(trouble, status=self._raw.status, detail=detail, received=self._received)
 
     def _encoding_name(self) -> str:
         return replies.spoken(self._encoding or "", self._asked.secrets) or ""
-
-
-def _nonempty(undo: Inflater | None, data: bytes) -> Iterator[bytes]:
-    return iter((data,)) if undo is None else (piece for piece in undo.feed(data) if piece)
 
 
 def _recordable(header: str | None) -> str | None:

@@ -9,10 +9,12 @@ import zlib
 from collections.abc import Iterator
 from typing import Final
 
-__all__ = ["DecodeFailed", "Inflater", "decoder"]
+__all__ = ["DecodeFailed", "Inflater", "decoder", "most_packed"]
 
 _WBITS: Final = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 _PIECE: Final = 1024 * 1024
+_SLICE: Final = 16 * 1024
+_OVERHEAD: Final = 64 * 1024
 
 
 class DecodeFailed(Exception):
@@ -20,7 +22,11 @@ class DecodeFailed(Exception):
 
 
 class Inflater:
-    """Decodes one body. ``feed`` yields pieces of at most a megabyte, so that a bomb is noticed while it bursts."""
+    """Decodes one body. ``feed`` yields pieces of at most a megabyte, so that a bomb is noticed while it bursts.
+
+    Pieces may be empty: a body may hold any number of bytes that come to nothing, so who bounds it must count what is
+    fed, too (:func:`most_packed`).
+    """
 
     def __init__(self, wbits: int) -> None:
         self._wbits = wbits
@@ -28,7 +34,12 @@ class Inflater:
         self._fed = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """The decoded pieces of ``data``. Raises DecodeFailed."""
+        """The decoded pieces of ``data``, at least one for each. Raises DecodeFailed."""
+        # Little by little: what follows the end of a member is copied, and a member may be as short as twenty bytes.
+        for start in range(0, len(data), _SLICE):
+            yield from self._feed(data[start : start + _SLICE])
+
+    def _feed(self, data: bytes) -> Iterator[bytes]:
         full = False
         while data or (full and not self._stream.eof):
             if self._stream.eof:  # gzip allows several members in a row
@@ -59,3 +70,11 @@ def decoder(content_encoding: str | None) -> Inflater | None:
     if name not in _WBITS:
         raise DecodeFailed
     return Inflater(_WBITS[name])
+
+
+def most_packed(max_bytes: int) -> int:
+    """How many bytes may be received for a body of ``max_bytes``: packing what cannot be packed adds some.
+
+    zlib adds five bytes to each 16 KiB and about twenty to a body; the rest allows for names, comments and members.
+    """
+    return max_bytes + max_bytes // 256 + _OVERHEAD

@@ -198,7 +198,7 @@ def test_an_endless_body_is_refused_at_the_limit() -> None:
         outcome, written = fetched(gateway_of(server), max_bytes=1_000_000)
 
     assert isinstance(outcome, Refused)
-    assert "limits.max_bytes is 1000000" in outcome.reason
+    assert "limits.max_bytes is 1,000,000" in outcome.reason
     assert len(written) <= 1_000_000
 
 
@@ -210,6 +210,26 @@ def test_a_bomb_is_refused_at_the_limit() -> None:
 
     assert isinstance(outcome, Refused)
     assert len(written) <= 1_500_000
+
+
+def test_an_endless_body_that_comes_to_nothing_is_refused_at_the_limit_of_what_came() -> None:
+    """gzip allows members in a row, and an empty one is twenty bytes."""
+    nothing = gzip.compress(b"") * 3_000
+    sent: list[int] = []
+
+    def play(line: Line, _asked: Asked) -> None:
+        line.send(answer(length=None, Transfer_Encoding="chunked", Content_Encoding="gzip"))
+        while True:
+            line.send(b"%x\r\n%s\r\n" % (len(nothing), nothing))
+            sent.append(len(nothing))
+
+    with WireServer(play) as server:
+        outcome, written = fetched(gateway_of(server, read_timeout=10, total_timeout=20), max_bytes=1_000_000)
+
+    assert isinstance(outcome, Refused)
+    assert "more than 1,000,000 bytes came" in outcome.reason
+    assert written == b""
+    assert sum(sent) < 32 * 1024 * 1024
 
 
 @pytest.mark.parametrize("status", [200, 302, 500])

@@ -312,7 +312,7 @@ def test_too_large_is_refused_with_the_numbers_before_a_byte_is_read(
 
     outcome, written = pumped(gateway.open_content(token(clock), "17226"), max_bytes=100)
 
-    assert outcome == Refused("too-large", "1010 bytes are announced, limits.max_bytes is 100")
+    assert outcome == Refused("too-large", "1,010 bytes are announced, limits.max_bytes is 100")
     assert written == b""
 
 

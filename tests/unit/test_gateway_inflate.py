@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mo_sync.gateway.inflate import DecodeFailed, Inflater, decoder
+from mo_sync.gateway.inflate import DecodeFailed, Inflater, decoder, most_packed
 
 BODY = bytes(range(256)) * 5000
 
@@ -59,6 +59,18 @@ def test_what_is_not_whole_or_not_packed_fails(packed: bytes) -> None:
 def test_what_nobody_asked_for_and_we_do_not_know_fails(encoding: str) -> None:
     with pytest.raises(DecodeFailed):
         decoder(encoding)
+
+
+@given(st.binary(max_size=100_000), st.integers(0, 9))
+def test_what_is_not_longer_than_the_limit_is_never_refused_for_how_it_was_packed(body: bytes, level: int) -> None:
+    for packed in (gzip.compress(body, level), zlib.compress(body, level), gzip.compress(b"") + gzip.compress(body, 0)):
+        assert len(packed) <= most_packed(len(body))
+
+
+def test_members_that_come_to_nothing_show_as_empty_pieces_so_that_they_can_be_counted() -> None:
+    undo = Inflater(31)
+
+    assert set(undo.feed(gzip.compress(b"") * 1_000)) == {b""}
 
 
 def test_a_bomb_bursts_in_pieces_of_a_megabyte() -> None:
