@@ -184,7 +184,7 @@ class Fetcher:
             return known
         if isinstance(known, Failed) or known.size in (None, staged.size):
             return None
-        return _troubled(Trouble.TRUNCATED, f"{staged.size} bytes came, its metadata says {known.size}", staged)
+        return _troubled(Trouble.TRUNCATED, f"{staged.size:,} bytes came, its metadata says {known.size:,}", staged)
 
 
 def _fill(

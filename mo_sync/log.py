@@ -47,6 +47,7 @@ _IN_TEXT: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(://[^/\s:@]*:)[^/\s@]+(?=@)"), rf"\1{MASK}"),
 )
 _NUMBER = re.compile(
+    # Ten digits in a row are a number, whatever word stands beside them: so our own sentences write sizes with commas.
     # A UUID and a moment written as fourteen digits look like numbers in part: they are matched first and kept.
     r"(?P<kept>\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b"
     r"|(?<![0-9A-Za-z])20[0-9]{2}(?:0[1-9]|1[0-2])(?:[0-2][0-9]|3[01])[0-9]{6}(?![0-9A-Za-z]))"

@@ -48,7 +48,7 @@ class Asked:
     def troubled(self, trouble: Trouble, *, status: int | None = None, detail: str = "", received: int = 0) -> Failed:
         """The failure that has no usable answer. ``detail`` holds no secret; ``received`` counts bytes of the body."""
         ruling = self._for(judge_trouble(trouble))
-        remarks = ", ".join(filter(None, (detail, f"after {received} bytes" if received else "")))
+        remarks = ", ".join(filter(None, (detail, f"after {received:,} bytes" if received else "")))
         said = f" ({remarks})" if remarks else ""
         return Failed(
             step=self.step,

@@ -232,7 +232,7 @@ class Reconciler:
         free = self._store.free_bytes()
         if free >= self.limits.min_free:
             return None
-        return f"the store has {free} bytes free and limits.min_free asks for {self.limits.min_free}"
+        return f"the store has {free:,} bytes free and limits.min_free asks for {self.limits.min_free:,}"
 
     def _keep_leases(self) -> None:
         """Extend what is in the air three times a lease, so that a long download keeps what it was lent."""

@@ -203,7 +203,7 @@ def test_a_body_that_only_the_connection_ended_is_cut_when_its_metadata_says_so(
 
     assert isinstance(product, Failed)
     assert (product.code, product.verdict) == ("truncated", Verdict.RETRY)
-    assert f"{len(JPEG) - 1} bytes came, its metadata says {len(JPEG)}" in product.reason
+    assert f"{len(JPEG) - 1:,} bytes came, its metadata says {len(JPEG):,}" in product.reason
     assert files(root) == []
 
 

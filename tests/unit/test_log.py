@@ -218,6 +218,7 @@ def test_numbers_keep_their_last_four_digits(fields: dict[str, Any], shown: str)
         "application 17226",
         "token_file = /srv/token",
         "the token was refused",
+        "the store has 9,999,999,999 bytes free and limits.min_free asks for 10,000,000,000",
     ],
 )
 def test_ids_times_and_hashes_are_left_as_they_are(value: str) -> None:
