@@ -9,13 +9,14 @@ from typing import Annotated, Any
 import typer
 
 from mo_sync.cli.context import Context, context_of
-from mo_sync.cli.output import Output, age, bytes_text, local_time, mask_number
+from mo_sync.cli.listing import left_alone, masked, show_attachments, show_others
+from mo_sync.cli.output import Output, age, bytes_text, local_time
 from mo_sync.cli.story import timeline
 from mo_sync.clock import SystemClock
 from mo_sync.errors import ExitCode, UsageError
 from mo_sync.ledger import Ledger, applications, interventions, queries
-from mo_sync.ledger.queries import AttachmentRow, Filters, Status
-from mo_sync.lifecycle import State
+from mo_sync.ledger.queries import Filters, Status, Story
+from mo_sync.lifecycle import Standing, State
 from mo_sync.readings import moment
 from mo_sync.settings.units import duration
 
@@ -72,12 +73,15 @@ def list_(
 ) -> int:
     """Attachments, the newest first, with where they are or why they are not.
 
+    With --problems, also what needs a person and is no attachment: events that were not understood, applications in
+    trouble, messages that announce attachments without ids.
+
     Example: mo-sync ledger list --state failed,missing --since 7d
     """
     context, now = context_of(ctx), SystemClock().now()
-    states = [*_states(state), *(queries.PROBLEMS if problems else ())]
+    states_given = _states(state)
     filters = Filters(
-        states=states,
+        states=[*states_given, *(queries.PROBLEMS if problems else ())],
         application_id=application,
         since=_when(since, now),
         until=_when(until, now),
@@ -86,18 +90,20 @@ def list_(
         error=error,
     )
     output = context.output(as_json=as_json)
+    most = None if everything else limit
+    not_only_files = problems and not (states_given or from_ or to)
     with _opened(context) as ledger:
-        rows = queries.list_attachments(ledger, filters, limit=None if everything else limit + 1)
-    shown = rows if everything else rows[:limit]
-    if len(rows) > len(shown):
+        found = queries.list_attachments(ledger, filters, limit=most and most + 1)
+        others = queries.other_problems(ledger, filters, limit=most and most + 1) if not_only_files else []
+    if most is not None and max(len(found), len(others)) > most:
         output.warn(f"there are more than {limit}; --limit or --all shows them")
+    found, others = found[:most], others[:most]
     if output.as_json:
-        output.json([_document(row, reveal=reveal) for row in shown])
+        rows = masked([asdict(row) for row in found], reveal=reveal)
+        output.json({"attachments": rows, "others": [asdict(row) for row in others]} if problems else rows)
         return ExitCode.SETTLED
-    output.table(
-        ("attachment", "message", "from", "state", "size", "announced", "location or reason"),
-        [_cells(row, utc=utc, reveal=reveal) for row in shown],
-    )
+    show_attachments(output, found, utc=utc, reveal=reveal)
+    show_others(output, others, utc=utc)
     return ExitCode.SETTLED
 
 
@@ -121,7 +127,7 @@ def show(
     with _opened(context) as ledger:
         story = queries.find_story(ledger, wanted)
     if output.as_json:
-        output.json(_masked(asdict(story), reveal=reveal))
+        output.json(masked(asdict(story), reveal=reveal))
         return ExitCode.SETTLED
     for line in timeline(story, now=now, utc=utc, reveal=reveal):
         output.say(line)
@@ -148,10 +154,10 @@ def retry(
     context = context_of(ctx)
     output = context.output(as_json=as_json)
     with _opened(context) as ledger:
-        ids, message_ids = _chosen(ledger, wanted or [])
+        named = [_named(ledger, name) for name in wanted or []]
         asked: dict[str, Any] = {
-            "ids": ids,
-            "message_ids": message_ids,
+            "ids": [story.id for story in named if story.kind == "attachment"],
+            "message_ids": [story.message.id for story in named if story.kind != "attachment" and story.message],
             "states": states,
             "application_id": application,
         }
@@ -160,12 +166,16 @@ def retry(
         else:
             patience_s = context.loaded().settings.retry.give_up_after
             count = interventions.retry(ledger, now=SystemClock().now(), give_up_after_s=patience_s, **asked)
+    theirs = {row.id: row for story in named for row in story.attachments}.values()
+    alone = [row for row in theirs if State(row.state) not in interventions.RETRIABLE]
     if output.as_json:
-        output.json({"retried": count, "dry_run": dry_run})
-    else:
-        output.say(
-            f"{count} would be due now" if dry_run else f"{count} due now: `mo-sync --sync-now`, or the daemon, goes on"
-        )
+        stayed = [{"id": row.id, "state": row.state} for row in alone]
+        output.json({"retried": count, "dry_run": dry_run, "left_alone": stayed})
+        return ExitCode.SETTLED
+    for row in alone:
+        output.say(left_alone(row))
+    if count or not alone:
+        output.say(_retried(count, dry_run=dry_run))
     return ExitCode.SETTLED
 
 
@@ -203,19 +213,18 @@ def _opened(context: Context) -> Ledger:
     return Ledger.open(context.loaded().settings.ledger)
 
 
-def _chosen(ledger: Ledger, wanted: list[str]) -> tuple[list[str], list[str]]:
-    """Attachment ids and message ids among what was named."""
-    ids: list[str] = []
-    message_ids: list[str] = []
-    for name in wanted:
-        story = queries.find_story(ledger, name)
-        if story.kind == "attachment":
-            ids.append(story.id)
-        elif story.message is not None:
-            message_ids.append(story.message.id)
-        else:
-            raise UsageError("nothing-to-fetch", "this event announces no message", item=story.id)
-    return ids, message_ids
+def _named(ledger: Ledger, name: str) -> Story:
+    """The attachment or message that somebody named. Raises UsageError for what announces none."""
+    story = queries.find_story(ledger, name)
+    if story.message is None:
+        raise UsageError("nothing-to-fetch", "this event announces no message", item=story.id)
+    return story
+
+
+def _retried(count: int, *, dry_run: bool) -> str:
+    if not count:
+        return "nothing to retry: none of them is " + ", ".join(interventions.RETRIABLE)
+    return f"{count} would be due now" if dry_run else f"{count} due now: `mo-sync --sync-now`, or the daemon, goes on"
 
 
 def _states(names: list[str] | None) -> list[State]:
@@ -249,6 +258,7 @@ def _show_status(output: Output, found: Status, *, now: datetime, utc: bool) -> 
         ("messages", f"{found.messages:,}"),
         ("events", ", ".join(f"{count:,} {state}" for state, count in sorted(found.events.items())) or "none"),
         ("deliveries", f"{found.deliveries:,}"),
+        ("applications", _applications(found)),
         ("stored", bytes_text(found.stored_bytes)),
         ("oldest pending", age((now - found.oldest_pending).total_seconds()) if found.oldest_pending else "none"),
         ("next due", _due(found.next_due, now=now, utc=utc)),
@@ -258,41 +268,19 @@ def _show_status(output: Output, found: Status, *, now: datetime, utc: bool) -> 
     for name, value in facts:
         output.say(f"{name:15} {value}")
     for application in found.applications:
-        if application.state != "active":
+        if application.state != Standing.ACTIVE:
             until = f", tried next {local_time(application.until, utc=utc)}" if application.until else ""
             output.say(f"application {application.id} is {application.state}{until}: {application.reason}")
         elif application.workers is not None:
             output.say(f"application {application.id} is slowed to {application.workers} fetches at once")
 
 
+def _applications(found: Status) -> str:
+    resting = sum(application.state != Standing.ACTIVE for application in found.applications)
+    return f"{len(found.applications):,}" + (f", {resting:,} of them at rest" if resting else "")
+
+
 def _due(due_at: datetime | None, *, now: datetime, utc: bool) -> str:
     if due_at is None:
         return "nothing"
     return "now" if due_at <= now else f"{local_time(due_at, utc=utc)} (in {age((due_at - now).total_seconds())})"
-
-
-def _cells(row: AttachmentRow, *, utc: bool, reveal: bool) -> tuple[object, ...]:
-    sender = row.from_address if reveal or row.from_address is None else mask_number(row.from_address)
-    size = bytes_text(row.size) if row.size is not None else ""
-    where = row.location if row.state == State.STORED else row.error or row.location or ""
-    return (row.id, row.message_id, sender or "", row.state, size, local_time(row.created_at, utc=utc), where)
-
-
-def _document(row: AttachmentRow, *, reveal: bool) -> dict[str, Any]:
-    return dict(_masked(asdict(row), reveal=reveal))
-
-
-def _masked(value: Any, *, reveal: bool) -> Any:
-    """Phone numbers cut down, wherever they are in a document."""
-    if reveal:
-        return value
-    if isinstance(value, dict):
-        return {
-            name: mask_number(inside)
-            if name in ("from_address", "to_address") and inside
-            else _masked(inside, reveal=False)
-            for name, inside in value.items()
-        }
-    if isinstance(value, list | tuple):
-        return [_masked(inside, reveal=False) for inside in value]
-    return value

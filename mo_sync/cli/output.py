@@ -9,11 +9,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from io import StringIO
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO
 
 from mo_sync.cli.bar import Bar, can_be_drawn_on
 from mo_sync.log import mask_number
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Output", "age", "bytes_text", "local_time", "mask_number", "printable"]
 
 _PIPED_WIDTH = 100_000
+_LEAST_CUT = 9
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) != "\n"}
 _CONTROLS |= {0x2028: "\\u2028", 0x2029: "\\u2029"}
 # What writes right to left, or says that it does, can make a line read as something that it is not.
@@ -74,20 +75,35 @@ class Output:
         text = json.dumps(document, default=_plain, ensure_ascii=False, indent=2 if self.terminal else None)
         self._write(text + "\n")
 
-    def table(self, heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-        """A table for people. A column of numbers is set to the right; nothing is cut off when piped."""
+    def table(self, heads: Sequence[str], rows: Sequence[Sequence[object]], *, whole: Collection[str] = ()) -> None:
+        """A table for people. A column of numbers is set to the right; nothing is cut off when piped.
+
+        On a terminal that is too narrow, columns are folded; or, when some are to stay ``whole``, all others are cut
+        off, since what is copied must stand in one piece: then lines may be longer than the terminal is wide.
+        """
+        from rich.cells import cell_len
         from rich.table import Table
         from rich.text import Text
 
         if self.as_json or self.quiet:
             return
-        numeric = [_numeric([row[place] for row in rows]) for place in range(len(heads))]
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-        for head, right in zip(heads, numeric, strict=True):
-            table.add_column(Text(head), justify="right" if right else "left", overflow="fold")
-        for row in rows:
-            table.add_row(*(Text(_cell(value)) for value in row))
-        self._render(lambda console: console.print(table))
+        overflow: Literal["fold", "ellipsis"] = "ellipsis" if whole else "fold"
+        cells = [[_cell(value) for value in row] for row in rows]
+        for place, head in enumerate(heads):
+            longest = max((cell_len(row[place]) for row in cells), default=0)
+            kept = head in whole
+            table.add_column(
+                Text(head),
+                justify="right" if _numeric([row[place] for row in rows]) else "left",
+                overflow=overflow,
+                no_wrap=kept,
+                min_width=max(longest, len(head)) if kept else min(longest, _LEAST_CUT),
+            )
+        for row in cells:
+            table.add_row(*(Text(cell, no_wrap=bool(whole) or None, overflow=overflow) for cell in row))
+        least = sum(column.min_width or 0 for column in table.columns) + 2 * len(heads)
+        self._render(lambda console: console.print(table), least=least if whole else 0)
 
     @property
     def shows_progress(self) -> bool:
@@ -101,13 +117,18 @@ class Output:
         with bar.drawn(printable(label), self.environ) if self.shows_progress else contextlib.nullcontext():
             yield bar
 
-    def _render(self, draw: Callable[[Console], None]) -> None:
-        """Draw by rich in memory, then write: a closed pipe is ours to handle, and trailing blanks are nobody's."""
+    def _render(self, draw: Callable[[Console], None], *, least: int = 0) -> None:
+        """Draw by rich in memory, then write: a closed pipe is ours to handle, and trailing blanks are nobody's.
+
+        A terminal is taken to be at least ``least`` wide.
+        """
         from rich.console import Console
 
         page = StringIO()
         width = None if self.terminal else _PIPED_WIDTH
-        draw(Console(file=page, force_terminal=self.terminal, width=width, highlight=False, _environ=self.environ))
+        console = Console(file=page, force_terminal=self.terminal, width=width, highlight=False, _environ=self.environ)
+        console.width = max(console.width, least)
+        draw(console)
         self._write("".join(f"{line.rstrip()}\n" for line in page.getvalue().splitlines()))
 
     def _write(self, text: str) -> None:

@@ -39,9 +39,10 @@ def sync_now(ctx: typer.Context) -> int:
             if output.shows_progress:
                 service.watch(_counted(bar, service.ledger, clock))
             told = service.sync_now(stop, hurry=hurry)
+            recorded = queries.recorded(service.ledger) if not told.ledger else None
     if output.as_json:
         output.json(summary.as_json(told))
-    for line in summary.lines(told):
+    for line in summary.lines(told, recorded):
         output.say(line)
     return int(told.exit_code)
 

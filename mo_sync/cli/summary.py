@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -24,9 +25,12 @@ def as_json(summary: Summary) -> dict[str, Any]:
     return {**asdict(summary), "exit_code": int(summary.exit_code)}
 
 
-def lines(summary: Summary) -> list[str]:
-    """The summary for a person, a line a fact; nothing that did not happen is mentioned."""
-    told = [_events(summary), _settled(summary), _ledger(summary)]
+def lines(summary: Summary, recorded: Mapping[str, int] | None = None) -> list[str]:
+    """The summary for a person, a line a fact; nothing that did not happen is mentioned.
+
+    ``recorded`` counts what the ledger holds besides attachments; it is asked for when there are none.
+    """
+    told = [_events(summary), _settled(summary), _ledger(summary, recorded or {})]
     told += [_rests(one) for one in summary.applications]
     if summary.receipt.rejected:
         told.append("Rejected: what was not understood lies in rejected/ below the drop folder, each with its reason.")
@@ -67,9 +71,10 @@ def _settled(summary: Summary) -> str:
     return f"Attachments: {done}{size} in {summary.took_s:.1f} s"
 
 
-def _ledger(summary: Summary) -> str:
-    return "Ledger: " + (_counted(summary.ledger) or "empty")
+def _ledger(summary: Summary, recorded: Mapping[str, int]) -> str:
+    besides = _counted(recorded)
+    return "Ledger: " + (_counted(summary.ledger) or (f"no attachments, {besides}" if besides else "empty"))
 
 
-def _counted(counts: dict[str, int]) -> str:
+def _counted(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, func, or_, select
+from sqlalchemy import Connection, Text, column, func, or_, select, table
 
 from mo_sync.ledger.ledger import Ledger
 from mo_sync.ledger.rows import Announcement, ApplicationRow, AttachmentRow, AttemptRow, MessageRow, attachments, rows
@@ -22,17 +22,30 @@ __all__ = [
     "AttemptRow",
     "Filters",
     "MessageRow",
+    "OtherProblem",
     "Status",
     "Story",
     "counts",
     "find_story",
     "list_attachments",
+    "other_problems",
+    "recorded",
     "status",
     "unfinished",
 ]
 
 PROBLEMS = (State.FAILED, State.MISSING, State.REFUSED, State.QUARANTINED)
 """States that need a person."""
+
+_PROBLEM = table(
+    "v_problem",
+    column("kind", Text),
+    column("id", Text),
+    column("application_id", Text),
+    column("since", attachment.c.updated_at.type),
+    column("reason", Text),
+    column("command", Text),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +77,18 @@ class Filters:
     from_address: str | None = None
     to_address: str | None = None
     error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OtherProblem:
+    """A row of ``v_problem`` that is about no attachment: an application, an event or a message; with what helps."""
+
+    kind: str
+    id: str
+    application_id: str | None
+    since: datetime
+    reason: str | None
+    command: str
 
 
 def counts(ledger: Ledger) -> dict[State, int]:
@@ -114,6 +139,34 @@ def status(ledger: Ledger, *, now: datetime) -> Status:
             failures_last_day=_attempts_since(connection, day, stored=False),
             applications=tuple(rows(connection, select(application).order_by(application.c.id), ApplicationRow)),
         )
+
+
+def other_problems(ledger: Ledger, filters: Filters, *, limit: int | None) -> list[OtherProblem]:
+    """What needs a person and is no attachment, the newest first, at most ``limit`` (None: all).
+
+    Of ``filters`` it heeds application, time and words of the reason.
+    """
+    query = select(_PROBLEM).where(_PROBLEM.c.kind.not_in([state.value for state in PROBLEMS]))
+    query = query.order_by(_PROBLEM.c.since.desc(), _PROBLEM.c.kind, _PROBLEM.c.id)
+    if filters.application_id is not None:
+        query = query.where(_PROBLEM.c.application_id == filters.application_id)
+    if filters.since is not None:
+        query = query.where(_PROBLEM.c.since >= filters.since)
+    if filters.until is not None:
+        query = query.where(_PROBLEM.c.since < filters.until)
+    if filters.error is not None:
+        query = query.where(_PROBLEM.c.reason.contains(filters.error, autoescape=True))
+    with ledger.read() as connection:
+        return rows(connection, query.limit(limit), OtherProblem)
+
+
+def recorded(ledger: Ledger) -> dict[str, int]:
+    """How many events and messages are recorded: what there is when there are no attachments."""
+    with ledger.read() as connection:
+        return {
+            name: int(connection.execute(select(func.count()).select_from(kind)).scalar_one())
+            for name, kind in (("events", event), ("messages", message))
+        }
 
 
 def list_attachments(ledger: Ledger, filters: Filters, *, limit: int | None) -> list[AttachmentRow]:

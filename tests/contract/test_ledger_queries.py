@@ -82,6 +82,41 @@ def test_the_status_of_an_empty_ledger_is_nothing_and_no_error(ledger: Ledger) -
     assert (found.oldest_pending, found.next_due, found.applications) == (None, None, ())
 
 
+def test_what_is_left_is_what_is_due_or_being_fetched_of_applications_that_do_not_rest(sample: Ledger) -> None:
+    now = later(30 * HOUR + 6)
+    recorded(sample, announced("E8", "M8", ["D1", "D2"], application_id="2"), now=now)
+    recorded(sample, announced("E9", "M9", ["F1"], application_id="3"), now=now)
+    [lease] = claim(sample, worker="w1", count=1, now=now, lease_s=60)
+
+    assert lease.application_id == "2"
+    assert queries.unfinished(sample, now=later(30 * HOUR)) == 1
+    assert queries.unfinished(sample, now=now) == 2
+    assert queries.unfinished(sample, now=later(300 * HOUR)) == 4
+
+
+OTHERS: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "all, the newest first": ({}, ["application held", "rejected event", "message without ids"]),
+    "by application": ({"application_id": "3"}, ["application held"]),
+    "since": ({"since": later(30 * HOUR + 1)}, ["application held"]),
+    "until": ({"until": later(30 * HOUR + 1)}, ["rejected event", "message without ids"]),
+    "by words of the reason": ({"error": "answered an error"}, ["application held"]),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_problems_that_are_no_attachment_are_narrowed_alike(sample: Ledger, name: str) -> None:
+    filters, expected = OTHERS[name]
+
+    found = queries.other_problems(sample, Filters(**filters), limit=None)
+    assert [row.kind for row in found] == expected
+    assert [row.since.tzinfo is not None for row in found] == [True] * len(expected)
+    assert queries.other_problems(sample, Filters(**filters), limit=1) == found[:1]
+
+
+def test_what_is_recorded_besides_attachments_is_counted(sample: Ledger) -> None:
+    assert queries.recorded(sample) == {"events": 5, "messages": 4}
+
+
 LISTS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "everything, the newest first": ({}, ["C1", "A1", "A2", "B1"]),
     "by state": ({"states": [State.STORED, State.FAILED]}, ["A1", "B1"]),

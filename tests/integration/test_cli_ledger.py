@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -11,14 +12,16 @@ from typing import Any
 
 import pytest
 
+from mo_sync.events import parse
 from mo_sync.ledger import Ledger
 from mo_sync.ledger.claims import claim, settle
 from mo_sync.ledger.record import record
 from mo_sync.lifecycle import Refused
 from mo_sync.settings import Ledger as LedgerSettings
 from mo_sync.verdicts import Verdict
-from tests.ledgers import announced, failed, settlement, stored
+from tests.ledgers import announced, failed, raw, recorded, settlement, stored
 from tests.site import Site
+from tests.terminal import in_terminal
 
 SENDER, RECEIVER = "+14086080000", "18322222222"
 
@@ -74,7 +77,7 @@ def test_the_status_is_told_to_people_and_to_programs(asked: Callable[..., Any])
     words, document = asked("status", "--utc"), asked("status", "--json")
 
     resting = "application 3 is held, tried next"
-    for expected in ("stored", "20.5 kB", "1 stored", resting, "the gateway answered an error"):
+    for expected in ("stored", "20.5 kB", "1 stored", resting, "the gateway answered an error", "3, 1 of them at rest"):
         assert expected in words
     assert (document["attachments"]["stored"], document["attachments"]["failed"]) == (1, 1)
     assert (document["messages"], document["deliveries"], document["stored_bytes"]) == (3, 3, 20_480)
@@ -122,7 +125,6 @@ FILTERS: dict[str, tuple[list[str], list[str]]] = {
     "one state": (["--state", "failed"], ["Beta1"]),
     "states by commas": (["--state", "failed,stored"], ["Alpha1", "Beta1"]),
     "states repeated": (["--state", "failed", "--state", "stored"], ["Alpha1", "Beta1"]),
-    "problems": (["--problems"], ["Alpha2", "Beta1"]),
     "application": (["--application", "2"], ["Beta1"]),
     "since a span": (["--since", "1h"], ["Alpha1", "Alpha2", "Beta1", "Gamma1"]),
     "until a span": (["--until", "1h"], []),
@@ -131,7 +133,7 @@ FILTERS: dict[str, tuple[list[str], list[str]]] = {
     "to": (["--to", "+18322222222", "--state", "refused"], ["Alpha2"]),
     "error": (["--error", "html"], ["Alpha2"]),
     "error code": (["--error", "4100"], ["Beta1"]),
-    "combined": (["--problems", "--application", "17226", "--error", "html"], ["Alpha2"]),
+    "combined": (["--state", "refused", "--application", "17226", "--error", "html"], ["Alpha2"]),
 }
 
 
@@ -140,6 +142,60 @@ def test_the_list_is_narrowed_by_every_option(asked: Callable[..., Any], name: s
     options, expected = FILTERS[name]
 
     assert [row["id"] for row in asked("list", "--json", *options)] == expected
+
+
+@pytest.fixture
+def troubled(site: Site) -> Site:
+    """Besides, an event that nobody understands and a message that announces attachments without ids."""
+    nonsense = raw(b"nonsense")
+    with Ledger.open(LedgerSettings(url=f"sqlite:///{site.root / 'ledger.db'}")) as ledger:
+        recorded(ledger, announced("E9", "M9", [], has_attachment="true"), (nonsense, parse(nonsense)))
+    return site
+
+
+OTHERS = ["application held", "message without ids", "rejected event"]
+
+
+def test_all_that_needs_a_person_is_listed_with_the_command_that_helps(
+    troubled: Site, asked: Callable[..., Any]
+) -> None:
+    document, words = asked("list", "--problems", "--json"), asked("list", "--problems")
+
+    assert [row["id"] for row in document["attachments"]] == ["Alpha2", "Beta1"]
+    assert sorted(row["kind"] for row in document["others"]) == OTHERS
+    assert words.index("also needs a person") > words.index("Beta1")
+    for row in document["others"]:
+        assert row["command"] in words
+        assert troubled.run(*shlex.split(row["command"].split("; ")[-1])[1:]).returncode == 0
+
+
+PROBLEMS: dict[str, tuple[list[str], list[str], list[str]]] = {
+    "application": (["--application", "3"], [], ["application held"]),
+    "since": (["--since", "2199-01-01"], [], []),
+    "words of the reason": (["--error", "html"], ["Alpha2"], []),
+    "a number": (["--to", "+18322222222"], ["Alpha2", "Beta1"], []),
+    "a state": (["--state", "stored"], ["Alpha1", "Alpha2", "Beta1"], []),
+}
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_the_options_narrow_what_else_needs_a_person_too(troubled: Site, asked: Callable[..., Any], name: str) -> None:
+    options, attachments, others = PROBLEMS[name]
+
+    document = asked("list", "--problems", "--json", *options)
+    assert [row["id"] for row in document["attachments"]] == attachments
+    assert sorted(row["kind"] for row in document["others"]) == others
+
+
+def test_ids_can_be_copied_from_a_narrow_terminal(site: Site) -> None:
+    long = "Long1234567890123456789"
+    with Ledger.open(LedgerSettings(url=f"sqlite:///{site.root / 'ledger.db'}")) as ledger:
+        recorded(ledger, announced("E9", f"M{long}", [long]))
+
+    told = in_terminal(site.start, "ledger", "list", columns=100)
+
+    [line] = [line for line in told.lines if line.startswith(long)]
+    assert line.split()[1] == f"M{long}"
 
 
 def test_a_list_that_is_cut_says_so_beside_it(site: Site) -> None:
@@ -241,9 +297,21 @@ def test_a_dry_run_says_what_a_retry_does_and_changes_nothing(
 ) -> None:
     before = site.query("select * from attachment order by id")
 
-    assert asked("retry", *arguments, "--dry-run").startswith(f"{count} would be due now")
+    said = asked("retry", *arguments, "--dry-run").splitlines()[-1]
+    assert said == (f"{count} would be due now" if count else "Alpha1 was left alone: it is stored already")
     assert site.query("select * from attachment order by id") == before
-    assert asked("retry", *arguments, "--json") == {"retried": count, "dry_run": False}
+    assert asked("retry", *arguments, "--json")["retried"] == count
+
+
+def test_what_was_named_and_left_alone_is_told(asked: Callable[..., Any]) -> None:
+    alone = [{"id": "Alpha1", "state": "stored"}]
+
+    assert asked("retry", "Alpha1").splitlines() == ["Alpha1 was left alone: it is stored already"]
+    assert asked("retry", "Alpha1", "--json") == {"retried": 0, "dry_run": False, "left_alone": alone}
+    told = asked("retry", "M1").splitlines()
+    assert told[0] == "Alpha1 was left alone: it is stored already"
+    assert told[1].startswith("1 due now")
+    assert asked("retry", "--state", "missing").startswith("nothing to retry: none of them is pending, missing, ")
 
 
 def test_what_came_from_outside_cannot_colour_the_terminal(site: Site, asked: Callable[..., Any]) -> None:

@@ -38,6 +38,11 @@ def test_a_quiet_pass_says_so_in_four_lines() -> None:
     ]
 
 
+def test_a_ledger_without_attachments_is_not_called_empty_when_something_is_recorded() -> None:
+    assert lines(QUIET, {"events": 3, "messages": 2})[2] == "Ledger: no attachments, 3 events, 2 messages"
+    assert lines(QUIET, {"events": 0, "messages": 0})[2] == "Ledger: empty"
+
+
 def test_everything_that_happened_is_told_and_the_last_line_says_what_to_do() -> None:
     busy = replace(
         QUIET,
