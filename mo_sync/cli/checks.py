@@ -138,8 +138,7 @@ def drop(examined: Examined) -> Iterator[Check]:
         yield Check("drop", "warning", "no drop folder is set: no event will come in", "set drop.path")
         return
     if not folder.is_dir():
-        level: Level = "failed" if folder.exists() or not folder.parent.is_dir() else "warning"
-        yield Check("drop", level, f"{folder} is no folder", "mo-sync init makes it")
+        yield _no_folder("drop", folder, "failed" if not folder.parent.is_dir() else "warning")
         return
     if elsewhere := [name for name in _OWN_FOLDERS if _device(folder / name) not in (None, _device(folder))]:
         advice = "mount the drop folder in one piece: files are moved within it by renaming"
@@ -166,8 +165,7 @@ def store(examined: Examined) -> Iterator[Check]:
     """The store tries itself out; and there is room."""
     folder = folder_of(examined.settings.store.url)
     if not folder.is_dir():
-        level: Level = "failed" if folder.exists() else "warning"
-        yield Check("store", level, f"{folder} is no folder", "mo-sync init makes it")
+        yield _no_folder("store", folder, "warning")
         return
     opened = open_store(examined.settings.store, worker=worker_name())
     try:
@@ -215,6 +213,13 @@ LOCAL: Sequence[tuple[str, LocalCheck]] = (
     ("clock", year),
 )
 """What is looked at on this machine, in this order."""
+
+
+def _no_folder(check: str, path: Path, missing: Level) -> Check:
+    """A folder that is none: something else is there, or nothing; then ``missing`` is how bad that is."""
+    if path.exists():
+        return Check(check, "failed", f"{path} is not a folder", "name another, or move what is there out of the way")
+    return Check(check, missing, f"{path} does not exist", "mo-sync init makes it")
 
 
 def _mode(path: Path) -> int:

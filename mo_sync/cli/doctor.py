@@ -19,6 +19,7 @@ from mo_sync.clock import SystemClock
 from mo_sync.errors import ConfigurationError, ExitCode
 from mo_sync.gateway import Credentials, Gateway
 from mo_sync.gateway.asking import Asker, Call, Reply
+from mo_sync.gateway.origins import in_clear
 from mo_sync.lifecycle import Failed, Interrupted
 from mo_sync.settings.problems import SettingsInvalid
 from mo_sync.verdicts import Step, Trouble, Verdict
@@ -65,6 +66,9 @@ def gateway(examined: Examined) -> Iterator[Check]:
     credentials = Credentials(settings.gateway, settings.applications)
     client = Gateway(settings.gateway, credentials, clock)
     try:
+        if in_clear(settings.gateway.base_url):
+            summary = f"{settings.gateway.base_url}: the token goes over the network in clear, for others to read"
+            yield Check("encryption", "warning", summary, "let gateway.base_url begin with https://")
         trouble = client.reach()
         if trouble is not None:
             yield _unreached(trouble, settings.gateway.base_url)
@@ -168,5 +172,8 @@ def _accepted(client: Gateway, application_id: str) -> Check:
         return Check(name, "failed", trouble.reason, "see the line about the token above")
     if trouble.verdict is Verdict.HOLD or trouble.status == 403:
         advice = "see whether the token is this application's, whether it expired, and the account's credit"
+        return Check(name, "failed", trouble.reason, advice)
+    if trouble.verdict is Verdict.PERMANENT:
+        advice = "see gateway.base_url, and what stands between this machine and the gateway"
         return Check(name, "failed", trouble.reason, advice)
     return Check(name, "failed", trouble.reason, "try again later", out_of_reach=True)

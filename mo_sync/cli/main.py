@@ -15,7 +15,7 @@ from typer.exceptions import TyperException
 
 from mo_sync.cli.commands import HELP, Commands
 from mo_sync.cli.context import Context, context_of
-from mo_sync.cli.output import printable
+from mo_sync.cli.output import forget, printable, unwritable
 from mo_sync.errors import ExitCode, MoSyncError, UsageError, shortage
 from mo_sync.log import redact_text
 
@@ -92,6 +92,9 @@ def root(
 
 def main() -> None:
     """The console's entry point."""
+    # An output that was closed (>&-) is no object at all, and takes nothing as gladly as /dev/null does.
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115  it lives as long as the process
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115
     sys.exit(run(sys.argv[1:]))
 
 
@@ -107,11 +110,32 @@ def run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         result = _INTERRUPTED
     except Exception as error:  # noqa: BLE001  the last place where it can be put into words
-        short = shortage(error)
-        return telling.error(short) if short else telling.unexpected(error)
+        known = shortage(error) or _unwritten(error)
+        return telling.error(known) if known else telling.unexpected(error)
+    finally:
+        _let_go_of_output()
     if result == _INTERRUPTED:
         telling.say("interrupted", "stopped by the keyboard; what was not finished is done next time", _INTERRUPTED)
     return int(result) if isinstance(result, int) else ExitCode.SETTLED
+
+
+def _unwritten(error: Exception) -> MoSyncError | None:
+    """What the parser's own words (help, version) met at an output that takes none; None for anything else.
+
+    They all go through its ``echo``, which is told by the frame that raised.
+    """
+    if not isinstance(error, OSError):
+        return None
+    raised_by = traceback.extract_tb(error.__traceback__)[-1].name
+    return unwritable(error) if raised_by == typer.echo.__name__ else None
+
+
+def _let_go_of_output() -> None:
+    """Lest the interpreter, at its end, complains of what could not be written: that has been told by then."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        forget(sys.stdout)
 
 
 def _called(arguments: Sequence[str]) -> Any:

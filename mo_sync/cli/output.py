@@ -16,12 +16,13 @@ from io import StringIO
 from typing import TYPE_CHECKING, Literal, TextIO
 
 from mo_sync.cli.bar import Bar, can_be_drawn_on
+from mo_sync.errors import MoSyncError
 from mo_sync.log import mask_number
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Output", "age", "bytes_text", "local_time", "mask_number", "printable"]
+__all__ = ["Output", "age", "bytes_text", "forget", "local_time", "mask_number", "printable", "unwritable"]
 
 _PIPED_WIDTH = 100_000
 _LEAST_CUT = 9
@@ -139,7 +140,15 @@ class Output:
             self.out.flush()
         except BrokenPipeError:
             self.reader_gone = True
-            _forget(self.out)
+            forget(self.out)
+        except OSError as error:
+            raise unwritable(error) from error
+
+
+def unwritable(error: OSError) -> MoSyncError:
+    """Ours for an output that takes nothing."""
+    hint = "free space where it goes, or send it elsewhere; what the command did is done"
+    return MoSyncError("output-unwritable", f"the output cannot be written: {error.strerror}", hint=hint)
 
 
 def printable(text: str) -> str:
@@ -212,7 +221,7 @@ def _plain(value: object) -> object:
     return str(value)
 
 
-def _forget(stream: TextIO) -> None:
+def forget(stream: TextIO) -> None:
     """Let what is still buffered go nowhere, or the interpreter complains about it at its end."""
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)

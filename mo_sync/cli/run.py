@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 
+import structlog
 import typer
 
 from mo_sync.cli import summary
@@ -16,6 +17,7 @@ from mo_sync.clock import Clock, SystemClock
 from mo_sync.daemon import Daemon
 from mo_sync.daemon.signals import heard
 from mo_sync.errors import LedgerOutOfReach
+from mo_sync.gateway.origins import in_clear
 from mo_sync.ledger import Ledger, queries
 from mo_sync.lifecycle import Settlement, State
 from mo_sync.service import Service
@@ -24,6 +26,8 @@ from mo_sync.settings.changes import changes
 from mo_sync.settings.load import Loaded
 
 __all__ = ["run", "stops_heard", "sync_now"]
+
+_log = structlog.get_logger(__name__)
 
 _ASK_AGAIN_S = 0.5
 
@@ -35,6 +39,7 @@ def sync_now(ctx: typer.Context) -> int:
     loaded, clock = context.loaded(), SystemClock()
     with output.progress("attachments") as bar:
         context.start_log(_beside_a_bar(loaded) if output.shows_progress else None, stream=bar)
+        _warn_of_what_is_sent_in_clear(loaded.settings)
         with Service.open(loaded.settings, clock=clock) as service, stops_heard() as (stop, hurry):
             if output.shows_progress:
                 service.watch(_counted(bar, service.ledger, clock))
@@ -58,6 +63,7 @@ def run(ctx: typer.Context) -> int:
     context = context_of(ctx)
     settings = context.loaded().settings
     context.start_log()
+    _warn_of_what_is_sent_in_clear(settings)
     clock = SystemClock()
 
     def reload(old: Settings) -> tuple[Settings, list[str]]:
@@ -66,6 +72,13 @@ def run(ctx: typer.Context) -> int:
 
     with Service.open(settings, clock=clock) as service:
         return int(Daemon(service, clock=clock, environ=context.environ, reload=reload).run())
+
+
+def _warn_of_what_is_sent_in_clear(settings: Settings) -> None:
+    """Once a start: a gateway on another machine that is spoken to without encryption learns tokens with all others."""
+    if in_clear(settings.gateway.base_url):
+        hint = "tokens and files go over the network for others to read: let gateway.base_url begin with https://"
+        _log.warning("gateway.in-clear", base_url=settings.gateway.base_url, hint=hint)
 
 
 def _beside_a_bar(loaded: Loaded) -> Log:

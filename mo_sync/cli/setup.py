@@ -143,6 +143,10 @@ def _make_ledger(settings: Settings, done: _Done) -> None:
 
 def _cannot_make(path: Path, error: OSError) -> ConfigurationError:
     hint = "let this user write there, or name another place"
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        blocking = next((one for one in (path, *path.parents) if one.exists()), path)
+        hint = "name another place, or move what is there out of the way"
+        return ConfigurationError("cannot-make", f"{blocking} is not a folder", item=str(path), hint=hint)
     return ConfigurationError("cannot-make", f"it cannot be made ({error.strerror})", item=str(path), hint=hint)
 
 

@@ -249,9 +249,12 @@ class DropFeed:
             self._clock.wait(never, min(left_s, _STEP_S))
 
     def _out_of_reach(self, error: OSError) -> OutOfReach:
-        return OutOfReach(
-            "drop-out-of-reach",
-            f"the drop folder cannot be worked with: {error.strerror}",
-            item=str(self._folder.path),
-            hint="look at the folder's owner, mode and disk; mo-sync doctor checks them",
-        )
+        path = self._folder.path
+        summary = f"the drop folder cannot be worked with: {error.strerror}"
+        hint = "look at the folder's owner, mode and disk; mo-sync doctor checks them"
+        if path.exists() and not path.is_dir():
+            summary, hint = "this is not a folder", "name a folder in drop.path, or move what is there out of the way"
+        elif not path.parent.is_dir():
+            summary = "there is no folder to hold it"
+            hint = f"make {path.parent}, or run mo-sync init, or name another place in drop.path; is it mounted?"
+        return OutOfReach("drop-out-of-reach", summary, item=str(path), hint=hint)

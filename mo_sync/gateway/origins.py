@@ -8,7 +8,7 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from mo_sync.errors import ConfigurationError
 
-__all__ = ["Hop", "Origin", "base_of", "follow", "is_loopback", "origin_of", "segment"]
+__all__ = ["Hop", "Origin", "base_of", "follow", "in_clear", "is_loopback", "origin_of", "segment"]
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -70,6 +70,15 @@ def is_loopback(url: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
+
+
+def in_clear(base_url: str) -> bool:
+    """Whether what is sent to ``base_url`` leaves this machine without encryption.
+
+    >>> in_clear("http://gateway.example.com"), in_clear("https://gateway.example.com"), in_clear("http://[::1]:8080")
+    (True, False, False)
+    """
+    return urlsplit(base_url).scheme == "http" and not is_loopback(base_url)
 
 
 def segment(identity: str) -> str | None:

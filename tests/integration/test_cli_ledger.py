@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
 from collections.abc import Callable
@@ -240,6 +241,20 @@ def test_a_story_is_a_document_for_programs_and_is_found_by_a_beginning(asked: C
     assert document["attachments"][0]["error_status"] == 410
     assert [row["outcome"] for row in document["attempts"]] == ["permanent"]
     assert document["attempts"][0]["finished_at"].endswith("Z")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["status"], ["list"], ["list", "--problems"], ["show", "M1"], ["list", "--json"]]
+)
+def test_a_reader_who_has_seen_enough_ends_it_in_silence(site: Site, arguments: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = site.run("ledger", *arguments, stdout=writing)
+    finally:
+        os.close(writing)
+
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 WRONG: dict[str, tuple[list[str], str]] = {

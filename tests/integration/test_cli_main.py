@@ -257,6 +257,31 @@ def test_a_reader_that_went_away_is_no_error(arguments: list[str]) -> None:
     assert done.returncode != -signal.SIGPIPE
 
 
+@pytest.mark.parametrize("arguments", [["config"], ["--json", "config"], ["--help"], ["--version"], ["demo"]])
+@pytest.mark.parametrize("buffered", ["", "1"])
+def test_an_output_that_takes_nothing_is_told_in_words(arguments: list[str], buffered: str, tmp_path: Path) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [*PROGRAM, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, timeout=100, check=False,
+            env={**os.environ, "PYTHONUNBUFFERED": buffered},
+        )  # fmt: skip
+
+    assert done.returncode == 1
+    assert "output-unwritable" in done.stderr
+    assert "No space left on device" in done.stderr
+    for word in ("unexpected", "report it", "Exception ignored"):
+        assert word not in done.stderr
+
+
+def test_an_output_that_was_closed_takes_everything() -> None:
+    done = subprocess.run(
+        ["/bin/sh", "-c", 'exec "$@" >&-', "sh", *PROGRAM, "config"],
+        stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_the_shell_can_complete_the_commands() -> None:
     environ = {**os.environ, "_MO_SYNC_COMPLETE": "complete_bash", "COMP_WORDS": "mo-sync do", "COMP_CWORD": "1"}
 

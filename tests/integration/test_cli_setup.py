@@ -163,6 +163,7 @@ class TestInit:
 
         assert done.returncode == 3
         assert done.stderr.startswith("mo-sync: cannot-make: ")
+        assert f"{place.folder}/site is not a folder" in done.stderr
         assert "Traceback" not in done.stderr
 
     def test_what_it_wrote_is_what_config_shows(self, place: Place) -> None:
@@ -396,11 +397,37 @@ class TestDoctor:
 
         assert (code, checks["folders"]["level"]) == (3, "failed")
 
-    def test_a_drop_folder_that_is_a_file_fails(self, ready: Place) -> None:
-        (ready.folder / "drop").rmdir()
-        (ready.folder / "drop").write_text("")
+    @pytest.mark.parametrize(("name", "check"), [("drop", "drop"), ("media", "store")])
+    def test_a_folder_that_is_a_file_fails_and_is_not_said_to_be_made_by_init(
+        self, ready: Place, name: str, check: str
+    ) -> None:
+        shutil.rmtree(ready.folder / name)
+        (ready.folder / name).write_text("")
 
-        assert ready.checks()[1]["drop"]["level"] == "failed"
+        found = ready.checks()[1][check]
+
+        assert (found["level"], found["summary"]) == ("failed", f"{ready.folder}/{name} is not a folder")
+        assert "init" not in found["advice"]
+
+    def test_a_plain_address_on_another_machine_is_a_warning(self, ready: Place) -> None:
+        ready.environ["MO_SYNC_GATEWAY__BASE_URL"] = "http://gateway.invalid"
+
+        code, checks = ready.checks()
+
+        assert code == 75
+        assert checks["encryption"]["level"] == "warning"
+        assert "in clear" in checks["encryption"]["summary"]
+        assert "https://" in checks["encryption"]["advice"]
+
+    def test_a_gateway_that_knows_no_messages_is_told_in_words_of_its_own(self, ready: Place, gateway: Gateway) -> None:
+        ready.environ["MO_SYNC_GATEWAY__BASE_URL"] = f"{gateway.base_url}/elsewhere"
+
+        code, checks = ready.checks()
+
+        assert (code, checks["access"]["level"]) == (3, "failed")
+        assert "answered 404" in checks["access"]["summary"]
+        assert "attachment" not in checks["access"]["summary"]
+        assert "gateway.base_url" in checks["access"]["advice"]
 
     def test_it_looks_through_the_ledger(self, ready: Place) -> None:
         _, checks = ready.checks()

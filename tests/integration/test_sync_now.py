@@ -84,6 +84,42 @@ def test_a_gateway_that_is_not_there_ends_in_75_and_costs_nothing(tmp_path: Path
     assert site.states() == {"pending": 1}
 
 
+@pytest.mark.parametrize(
+    ("path", "words", "hint"),
+    [
+        ("token", "this is not a folder", "name a folder in drop.path"),
+        ("missing/drop", "there is no folder to hold it", "mo-sync init"),
+        ("token/drop", "there is no folder to hold it", "drop.path"),
+    ],
+)
+def test_a_drop_folder_that_cannot_be_one_is_told_with_what_to_do(site: Site, path: str, words: str, hint: str) -> None:
+    done = site.run("--sync-now", environ={"MO_SYNC_DROP__PATH": path})
+
+    assert done.returncode == 75
+    assert done.stderr.startswith(f"mo-sync: drop-out-of-reach: {site.root}/{path}: {words}\n  hint: ")
+    assert hint in done.stderr
+
+
+@pytest.mark.parametrize(("base_url", "warned"), [("http://gateway.invalid", 1), ("https://gateway.invalid", 0)])
+def test_a_gateway_on_another_machine_without_encryption_is_warned_of_once(
+    tmp_path: Path, base_url: str, warned: int
+) -> None:
+    site = Site(tmp_path / "site", base_url)
+    site.drop("mms.json", CANONICAL)
+
+    done = site.run("--sync-now")
+
+    assert done.stderr.count("gateway.in-clear") == warned
+
+
+def test_messages_without_attachments_are_told_of(site: Site) -> None:
+    event = json.loads(CANONICAL)
+    text = json.dumps(event).replace(ATTACHMENT, "").replace('"has_attachment": true', '"has_attachment": false')
+    site.drop("sms.json", text.encode())
+
+    assert "Ledger: no attachments, 1 events, 1 messages\n" in site.run("--sync-now").stdout
+
+
 def test_refused_credentials_hold_the_application_and_use_up_no_attempt(site: Site, gateway: Gateway) -> None:
     (site.root / "token").write_text("wrong\n")
     gateway.add_attachment(Attachment(ATTACHMENT, GIF, "image/gif"))

@@ -60,6 +60,9 @@ LISTED = [
     (MINT, 402, None, Verdict.HOLD),
     (CONTENT, 403, None, Verdict.RETRY),
     (CONTENT, 404, None, Verdict.ABSENT),
+    (Step.PROBE, 404, None, Verdict.PERMANENT),
+    (Step.PROBE, 403, "4031", Verdict.PERMANENT),
+    (Step.PROBE, 404, "4010", Verdict.HOLD),
     (CONTENT, 410, None, Verdict.ABSENT),
     (CONTENT, 407, None, Verdict.HOLD),
     (CONTENT, 408, None, Verdict.RETRY),
@@ -129,7 +132,7 @@ def test_every_row_of_the_table_can_rule() -> None:
 
     rulings = {
         next(row for row in TABLE if row.matches(step, status, code, asked=asked))
-        for step in (Step.MINT, Step.CONTENT)
+        for step in (Step.MINT, Step.CONTENT, Step.PROBE)
         for status in statuses
         for code in codes
         for asked in (False, True)
