@@ -95,7 +95,7 @@ class Output:
             longest = max((cell_len(row[place]) for row in cells), default=0)
             kept = head in whole
             table.add_column(
-                Text(head),
+                Text(head, no_wrap=bool(whole) or None, overflow=overflow),
                 justify="right" if _numeric([row[place] for row in rows]) else "left",
                 overflow=overflow,
                 no_wrap=kept,
@@ -123,12 +123,12 @@ class Output:
 
         A terminal is taken to be at least ``least`` wide.
         """
-        from rich.console import Console
+        from rich.console import Console, ConsoleDimensions
 
         page = StringIO()
         width = None if self.terminal else _PIPED_WIDTH
         console = Console(file=page, force_terminal=self.terminal, width=width, highlight=False, _environ=self.environ)
-        console.width = max(console.width, least)
+        console.size = ConsoleDimensions(max(console.width, least), console.height)
         draw(console)
         self._write("".join(f"{line.rstrip()}\n" for line in page.getvalue().splitlines()))
 
