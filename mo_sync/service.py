@@ -162,7 +162,7 @@ class Service:
         Also puts right what a clock that jumped left behind.
         """
         self._keep_time()
-        dead = self.store.sweep()
+        dead = [worker for worker in self.store.sweep() if worker != self.worker]
         now = self.clock.now()
         freed = claims.rescue(self.ledger, dead, now=now) if dead else []
         if self.clock.monotonic() >= self._leases_count_from:

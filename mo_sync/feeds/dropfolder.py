@@ -23,12 +23,11 @@ from pathlib import Path
 from mo_sync.errors import ConfigurationError
 from mo_sync.feeds.dropfiles import LeftAlone, Taken, cannot, exists, kind_of, open_file
 from mo_sync.feeds.dropnames import OWN_FOLDERS, numbered
-from mo_sync.presence import Presence, abandoned
+from mo_sync.presence import LOCK, Presence, abandoned
 
 __all__ = ["DropFolder", "OpenFolder", "open_folder"]
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_LOCK = ".lock"
 
 
 class DropFolder:
@@ -50,7 +49,7 @@ class DropFolder:
             drop = _closing(stack, os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
             processing, done, rejected = (_closing(stack, self._subfolder(drop, name)) for name in OWN_FOLDERS)
             own = _closing(stack, self._own(processing))
-            yield OpenFolder(self.path, drop, processing, own, done, rejected)
+            yield OpenFolder(self.path, self._worker, drop, processing, own, done, rejected)
 
     def make(self) -> None:
         """Make what is missing, for one who only wants to watch. Raises as :meth:`opened` does."""
@@ -72,6 +71,7 @@ class DropFolder:
     def _own(self, processing: int) -> int:
         if self._presence is not None:
             with contextlib.suppress(FileNotFoundError):
+                self._presence.keep()
                 return os.open(self._presence.folder.name, _FOLDER, dir_fd=processing)
             self.close()
         self._presence = Presence.enter(self.path / "processing", self._worker)
@@ -80,9 +80,10 @@ class DropFolder:
 
 @dataclass(frozen=True, slots=True)
 class OpenFolder:
-    """Descriptors of the drop folder and of what lies in it, for the length of one pass."""
+    """Descriptors of the drop folder and of what lies in it, for ``worker`` and the length of one pass."""
 
     path: Path
+    worker: str
     drop: int
     processing: int
     own: int
@@ -117,7 +118,7 @@ class OpenFolder:
         _sweep(self.own)
         self._bring_files(self.processing, tell)
         try:
-            with abandoned(self.path / "processing") as folders:
+            with abandoned(self.path / "processing", own=self.worker) as folders:
                 for folder in folders:
                     self._adopt_from(folder.name, tell)
         except PermissionError as error:
@@ -218,7 +219,7 @@ def _sweep(folder: int) -> None:
     """Remove the half-written reports of a worker."""
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.startswith(".") and entry.name != _LOCK and not entry.is_dir(follow_symlinks=False):
+            if entry.name.startswith(".") and entry.name != LOCK and not entry.is_dir(follow_symlinks=False):
                 os.unlink(entry.name, dir_fd=folder)
 
 

@@ -50,6 +50,7 @@ class Incoming:
         name = f"{lease}{_SUFFIX}"
         if "/" in name or name.startswith(".") or not name.isprintable():
             raise OSError(errno.EINVAL, "a lease that cannot be a file's name")
+        self.keep()
         try:
             return LocalStaged(self, name, self.create(name))
         except FileNotFoundError:
@@ -67,6 +68,12 @@ class Incoming:
     def move(self, name: str, folder: int, new_name: str) -> None:
         """At one stroke, replacing what is there. Raises OSError."""
         os.rename(name, new_name, src_dir_fd=self._folder, dst_dir_fd=folder)
+
+    def keep(self) -> None:
+        """See to it that nobody takes us for dead. To be called now and then."""
+        with self._lock, contextlib.suppress(FileNotFoundError):  # then the next stage enters again
+            if self._presence.keep():
+                _log.warning("store.locked-again", folder=str(self._presence.folder), hint="who removed its .lock?")
 
     def close(self) -> None:
         """Remove what is left and the folder. A thread that was left behind then writes to a file without a name."""
@@ -194,10 +201,10 @@ class LocalStaged:
             os.close(file)
 
 
-def dead_workers(root: Path) -> list[str]:
-    """Remove what dead workers left below ``root``; their names. Raises OSError."""
+def dead_workers(root: Path, *, own: str) -> list[str]:
+    """Remove what dead workers left below ``root``; their names, never ``own``. Raises OSError."""
     incoming = root / FOLDER
-    with abandoned(incoming) as folders:
+    with abandoned(incoming, own=own) as folders:
         for folder in folders:
             _clear(folder)
         names = [folder.name for folder in folders]

@@ -122,7 +122,8 @@ class LocalStore:
 
     def sweep(self) -> list[str]:
         try:
-            return dead_workers(self.root)
+            self._incoming.keep()
+            return dead_workers(self.root, own=self.worker)
         except OSError as error:
             raise self._out_of_reach("store-not-swept", error) from error
 

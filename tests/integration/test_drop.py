@@ -406,6 +406,21 @@ class TestTrouble:
 
         assert drops.ingest() == Receipt(new=1)
 
+    def test_what_a_live_neighbour_holds_is_left_alone_even_when_its_lock_was_removed(self, drops: Drops) -> None:
+        drops.put("a.json", event(1))
+        with drops.feed(intake=OutOfReachIntake()) as neighbour:
+            with pytest.raises(LedgerOutOfReach):
+                neighbour.ingest(never)
+            [lock] = drops.folder.glob("processing/*/.lock")
+            lock.unlink()
+
+            assert drops.ingest() == Receipt()
+            with pytest.raises(LedgerOutOfReach):
+                neighbour.ingest(never)
+            assert lock.exists()
+
+        assert drops.ingest() == Receipt(new=1)
+
     def test_a_taken_name_that_is_dropped_again_meanwhile_does_not_replace_the_first(self, drops: Drops) -> None:
         drops.put("a.json", event(1))
         with drops.feed() as feed:

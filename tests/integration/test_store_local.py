@@ -81,7 +81,8 @@ def test_files_are_0640_and_folders_0750_less_the_umask(tmp_path: Path, mask: in
         stage(store, lease="staged")
         put(store)
         found = modes(tmp_path / "var")
-    wanted = {name: file if name.endswith((".jpg", ".part", ".lock")) else folder for name in found}
+    wanted = {name: file if name.endswith((".jpg", ".part")) else folder for name in found}
+    wanted["media/.incoming/worker-1/.lock"] = 0o600
 
     assert len(found) == 11
     assert found == wanted
@@ -239,6 +240,21 @@ def test_a_store_that_was_emptied_while_it_runs_is_entered_again(store: LocalSto
 
     assert answers == [Placed()] * 8
     assert store.sweep() == []
+
+
+def test_a_worker_whose_lock_was_removed_keeps_its_files_and_makes_the_lock_anew(store: LocalStore, root: Path) -> None:
+    staged = stage(store, lease="own")
+    with closing(LocalStore(root, "worker-2")) as neighbour:
+        (root / ".incoming" / "worker-1" / ".lock").unlink()
+        swept = neighbour.sweep()
+        (root / ".incoming" / "worker-1" / ".lock").touch()  # by hand, say
+        swept += store.sweep() + neighbour.sweep()
+        living = neighbour.neighbours()
+        (root / ".incoming" / "worker-1" / ".lock").unlink()
+        stage(store, lease="next").discard()
+
+        assert (swept, living, neighbour.neighbours()) == ([], ["worker-1"], ["worker-1"])
+    assert store.place([Placement(staged, KEY)]) == [Placed()]
 
 
 def test_a_store_that_is_gone_is_told_and_not_made_again_behind_the_operators_back(

@@ -214,17 +214,68 @@ def test_a_worker_that_died_while_it_entered_is_cleared_away_and_is_nobody(tmp_p
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_without_a_lock_but_with_a_file_belongs_to_a_dead_worker(tmp_path: Path) -> None:
+def test_a_folder_without_a_lock_but_with_a_file_is_left_alone_until_nothing_changed_in_it_for_long(
+    tmp_path: Path,
+) -> None:
+    """A cleaner may have removed the lock of a worker that lives; its mtime says nothing, cleaners put it back."""
     (tmp_path / "worker").mkdir()
     (tmp_path / "worker" / "half.part").touch()
+    os.utime(tmp_path / "worker", (1, 1))
 
-    assert rescued(tmp_path) == ["worker"]
+    assert rescued(tmp_path) == []
+    with abandoned(tmp_path, lockless_s=0.0) as folders:
+        assert [folder.name for folder in folders] == ["worker"]
+
+
+def test_a_worker_whose_lock_was_removed_makes_it_anew_and_is_not_taken_for_dead(tmp_path: Path) -> None:
+    presence = Presence.enter(tmp_path, "worker")
+    (presence.folder / "half.part").touch()
+    (presence.folder / ".lock").unlink()
+
+    assert (rescued(tmp_path), present(tmp_path)) == ([], [])
+    assert [presence.keep(), presence.keep()] == [True, False]
+    assert (rescued(tmp_path), present(tmp_path)) == ([], ["worker"])
+    with abandoned(tmp_path, lockless_s=0.0) as folders:
+        assert folders == []
+
+
+def test_nobody_takes_its_own_folder_for_that_of_a_dead_worker(tmp_path: Path) -> None:
+    presence = Presence.enter(tmp_path, "worker")
+    (presence.folder / "half.part").touch()
+    (presence.folder / ".lock").unlink()
+
+    with abandoned(tmp_path, own="worker", lockless_s=0.0) as folders:
+        assert folders == []
+    assert presence.keep() is True
+
+
+def test_a_lock_that_a_rescuer_made_meanwhile_is_not_taken_from_it(tmp_path: Path) -> None:
+    presence = Presence.enter(tmp_path, "worker")
+    (presence.folder / "half.part").touch()
+    (presence.folder / ".lock").unlink()
+
+    with abandoned(tmp_path, lockless_s=0.0) as folders:
+        assert [folder.name for folder in folders] == ["worker"]
+        assert presence.keep() is False
+    assert presence.keep() is True
+
+
+def test_keeping_a_folder_that_is_gone_says_so_and_one_that_was_left_does_nothing(tmp_path: Path) -> None:
+    presence = Presence.enter(tmp_path, "worker")
+    (presence.folder / ".lock").unlink()
+    presence.folder.rmdir()
+
+    with pytest.raises(FileNotFoundError):
+        presence.keep()
+    presence.leave()
+    assert presence.keep() is False
 
 
 def test_a_lock_that_is_a_link_is_not_followed_and_costs_no_other(tmp_path: Path) -> None:
     for name in ("a-strange", "b-dead"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "half.part").touch()
+    (tmp_path / "b-dead" / ".lock").touch()
     (tmp_path / "a-strange" / ".lock").symlink_to("/etc/passwd")
 
     assert rescued(tmp_path) == ["b-dead"]
