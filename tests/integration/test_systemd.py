@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from mo_sync.errors import ExitCode
+from mo_sync.reconciler.loop import _BREAK_OFF_S, _CLOSE_S
 from mo_sync.settings import Settings, Sync
 from mo_sync.settings.load import load
 
@@ -125,7 +126,9 @@ def test_settings_stand_under_a_comment_that_says_why(unit: str) -> None:
 def test_a_stop_leaves_running_fetches_their_time(unit: str) -> None:
     (timeout_s,) = settings_of(unit)["TimeoutStopSec"]
 
-    assert int(timeout_s) > Settings().sync.stop_grace
+    settings, threads_s = Settings(), 0.5 + 2.0
+    worst_s = settings.ledger.busy_timeout + settings.sync.stop_grace + _BREAK_OFF_S + 2 * _CLOSE_S + threads_s
+    assert int(timeout_s) >= 1.25 * worst_s
 
 
 @pytest.mark.parametrize("unit", SERVICES)
