@@ -9,11 +9,9 @@ the item that it is about and what to do next.
     ├── ConfigurationError     3   a setting is missing, unknown or out of bounds
     ├── EventError             1   bytes that are no event; raised by the parsers only
     ├── LedgerTooNew           3   the ledger was written by a newer mo-sync
-    ├── DutyHeld               6   another mo-sync holds the ledger's duty
     └── OutOfReach            75   nothing could be done now; trying again later may help
         ├── LedgerOutOfReach       locked, full, read-only, gone, damaged
-        ├── StoreOutOfReach        the store cannot be written
-        └── GatewayOutOfReach      the gateway does not answer
+        └── StoreOutOfReach        the store cannot be written
 """
 
 from __future__ import annotations
@@ -23,10 +21,8 @@ from typing import ClassVar
 
 __all__ = [
     "ConfigurationError",
-    "DutyHeld",
     "EventError",
     "ExitCode",
-    "GatewayOutOfReach",
     "LedgerOutOfReach",
     "LedgerTooNew",
     "MoSyncError",
@@ -49,7 +45,6 @@ class ExitCode(IntEnum):
     CONFIGURATION = 3
     WORK_REMAINS = 4
     NEEDS_A_PERSON = 5
-    DUTY_HELD = 6
     NOTHING_POSSIBLE_NOW = 75
 
 
@@ -100,12 +95,6 @@ class LedgerTooNew(ConfigurationError):
     """The ledger's schema is newer than this program: an older mo-sync must not touch it."""
 
 
-class DutyHeld(MoSyncError):
-    """Another mo-sync does what this one was asked to do alone."""
-
-    exit_code = ExitCode.DUTY_HELD
-
-
 class OutOfReach(MoSyncError):
     """Nothing could be done now, and nothing was lost: the same command may succeed later."""
 
@@ -118,10 +107,6 @@ class LedgerOutOfReach(OutOfReach):
 
 class StoreOutOfReach(OutOfReach):
     """The store cannot be read or written."""
-
-
-class GatewayOutOfReach(OutOfReach):
-    """The gateway does not answer."""
 
 
 def shortage(error: BaseException) -> OutOfReach | None:

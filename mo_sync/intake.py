@@ -38,11 +38,6 @@ class Receipt:
             self.rejected + other.rejected,
         )
 
-    @property
-    def total(self) -> int:
-        """All of them."""
-        return self.new + self.duplicate + self.ignored + self.rejected
-
 
 @dataclass(frozen=True, slots=True)
 class Recording:

@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 import stat
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from sqlalchemy import Connection
 
+from mo_sync.findings import Finding
 from mo_sync.ledger.ledger import Ledger
 from mo_sync.ledger.migrate import revision
 
-__all__ = ["Finding", "check_up"]
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line of a check-up: what was looked at, how it stands, and what to do when it is not ok."""
-
-    level: Literal["ok", "warning", "failed"]
-    subject: str
-    detail: str
-    hint: str = ""
+__all__ = ["check_up"]
 
 
 def check_up(ledger: Ledger) -> list[Finding]:

@@ -24,9 +24,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import BinaryIO, Literal, Protocol
+from typing import BinaryIO, Protocol
 
-__all__ = ["HEAD_BYTES", "Finding", "Placed", "Placement", "Staged", "Store"]
+from mo_sync.findings import Finding
+
+__all__ = ["HEAD_BYTES", "Placed", "Placement", "Staged", "Store"]
 
 HEAD_BYTES = 4096
 """How many of a file's first bytes are kept for a look at its type."""
@@ -70,16 +72,6 @@ class Placed:
     """It rests under its key, whole and durable. ``adopted``: the same bytes were there already."""
 
     adopted: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line of a check-up: what was looked at, how it stands, and what to do when it is not ok."""
-
-    level: Literal["ok", "warning", "failed"]
-    subject: str
-    detail: str
-    hint: str = ""
 
 
 class Store(Protocol):

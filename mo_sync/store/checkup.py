@@ -9,7 +9,8 @@ import stat
 from pathlib import Path
 
 from mo_sync.errors import StoreOutOfReach
-from mo_sync.store.base import Finding, Placement, Store
+from mo_sync.findings import Finding
+from mo_sync.store.base import Placement, Store
 from mo_sync.store.incoming import FOLDER
 
 __all__ = ["check_up"]

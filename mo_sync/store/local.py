@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from mo_sync.errors import StoreOutOfReach
-from mo_sync.store.base import Finding, Placed, Placement, Staged
+from mo_sync.findings import Finding
+from mo_sync.store.base import Placed, Placement, Staged
 from mo_sync.store.checkup import check_up
 from mo_sync.store.durable import SyncCrew
 from mo_sync.store.folders import FOLDER_MODE, Folders, Parts, parts_of
