@@ -299,4 +299,4 @@ def disk_trouble(error: OSError) -> Failed | Interrupted:
     reason = f"the store: {error.strerror or type(error).__name__} ({name})"
     if error.errno in _IN_THE_WAY:
         return Failed(Step.STORE, None, name, Verdict.RETRY, reason)
-    return Interrupted(reason, delay_s=_DISK_REST_S)
+    return Interrupted(reason, delay_s=_DISK_REST_S, everybody=True)

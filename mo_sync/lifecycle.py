@@ -117,10 +117,14 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Interrupted:
-    """The work was given back unfinished (a stop, a full disk). Uses up no attempt."""
+    """The work was given back unfinished (a stop, a full disk). Uses up no attempt.
+
+    ``everybody`` when every other attachment would meet the same now: nothing is begun for ``delay_s`` seconds.
+    """
 
     reason: str = "stopped"
     delay_s: float = 0.0
+    everybody: bool = False
 
 
 Outcome: TypeAlias = Stored | Failed | Refused | Interrupted

@@ -59,7 +59,9 @@ _SUSPECT = re.compile(
 )
 """What every text that must be masked somewhere holds: most texts hold none of it, and one look is enough."""
 _PRIORITY = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
-_CHATTY = ("apscheduler", "urllib3", "alembic", "sqlalchemy", "watchfiles")
+_CHATTY = ("apscheduler", "urllib3", "alembic", "watchfiles")
+_TELLTALES = ("sqlalchemy",)
+"""At their most talkative they show rows, and so the words and numbers of messages, under no name that tells."""
 _HANDLER = "mo-sync"
 
 
@@ -252,6 +254,8 @@ def _route_logging(level: int, line: list[Processor], writer: _Writer) -> None:
     root.setLevel(level)
     for name in _CHATTY:
         logging.getLogger(name).setLevel(level if level <= logging.DEBUG else max(level, logging.WARNING))
+    for name in _TELLTALES:
+        logging.getLogger(name).setLevel(max(level, logging.WARNING))
     logging.captureWarnings(capture=True)
 
 

@@ -64,7 +64,9 @@ class Crew:
             if self._threads:
                 self._line.put(claim)
             else:
-                self._hand_back(Result(claim, Interrupted(_NO_HANDS, delay_s=_REST_S), self._clock.now()))
+                self._hand_back(
+                    Result(claim, Interrupted(_NO_HANDS, delay_s=_REST_S, everybody=True), self._clock.now())
+                )
 
     def _enlist(self, wanted: int) -> None:
         while len(self._threads) < wanted:

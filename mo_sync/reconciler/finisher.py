@@ -2,7 +2,8 @@
 
 One at a time, a file costs several waits for the disk: its data, its folder, the ledger. Many together cost little
 more than one, so this is a thread of its own that takes whatever has been finished meanwhile.
-The order is the promise (P5 to P7): data durable, lease looked at, final name, folder durable, ledger.
+The order is the promise (P5 to P7): data durable, lease looked at, final name, folder durable, ledger. A final name is
+given only where nothing is; where something is, one worker at a time goes from the lease to the ledger (``_exchange``).
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from mo_sync.clock import Clock
 from mo_sync.errors import LedgerOutOfReach
 from mo_sync.fetch import Fetched, disk_trouble
 from mo_sync.ledger import Ledger, claims
-from mo_sync.lifecycle import Outcome, Settlement, next_state
+from mo_sync.lifecycle import Interrupted, Outcome, Settlement, next_state
 from mo_sync.reconciler.crew import Result
 from mo_sync.reconciler.flight import Flight
-from mo_sync.store import Placement, Store
+from mo_sync.store import Occupied, Placed, Placement, Store
 
 __all__ = ["Finisher", "Watcher"]
 
@@ -30,6 +31,8 @@ _log = structlog.get_logger(__name__)
 
 _LEDGER_PATIENCE_S = 1.0
 _GATHER_S = 0.01
+_BUSY = "another worker is about to put its file there"
+_BUSY_REST_S = 5.0
 T = TypeVar("T")
 
 Watcher = Callable[[Sequence[Settlement]], None]
@@ -121,7 +124,28 @@ class Finisher:
             self._flight.land(result.claim.lease for result in batch)
 
     def _finish(self, batch: list[Result]) -> None:
-        outcomes = self._place(batch)
+        outcomes, occupied = self._place(batch)
+        self._settle(outcomes)
+        for result, product in occupied:
+            self._exchange(result, product)
+
+    def _exchange(self, result: Result, product: Fetched) -> None:
+        """Where something lies already: the lease is looked at, and the ledger told, while nobody else may do the same.
+
+        A worker that was stopped in here finds its lease lost, or nobody has stored anything of this key meanwhile.
+        """
+        try:
+            with self._store.exchange(Placement(product.staged, product.key)) as exchange:
+                if exchange is None:
+                    self._settle([(result, Interrupted(_BUSY, delay_s=_BUSY_REST_S))])
+                elif not self._insist(lambda: claims.owned(self._ledger, [result.claim])):
+                    _log_lost(result.claim.attachment_id)
+                else:
+                    self._settle([(result, _outcome(product, exchange()))])
+        except OSError as error:
+            self._settle([(result, disk_trouble(error))])
+
+    def _settle(self, outcomes: Sequence[tuple[Result, Outcome]]) -> None:
         now = self._clock.now()
         settlements = [
             Settlement(
@@ -139,12 +163,13 @@ class Finisher:
                 _log_lost(settlement.claim.attachment_id)
         self._watcher([s for s, settled in zip(settlements, ours, strict=True) if settled])
 
-    def _place(self, batch: list[Result]) -> list[tuple[Result, Outcome]]:
-        """Give every fetched file that is still ours its final name; the outcome of every result that is still ours."""
+    def _place(self, batch: list[Result]) -> tuple[list[tuple[Result, Outcome]], list[tuple[Result, Fetched]]]:
+        """Give every fetched file that is still ours its final name: the outcomes, and those whose name is taken."""
         outcomes = [(result, result.product) for result in batch if not isinstance(result.product, Fetched)]
         fetched = [(result, result.product) for result in batch if isinstance(result.product, Fetched)]
+        occupied: list[tuple[Result, Fetched]] = []
         if not fetched:
-            return outcomes
+            return outcomes, occupied
         troubles = self._store.harden([product.staged for _, product in fetched])
         owned = self._insist(lambda: claims.owned(self._ledger, [result.claim for result, _ in fetched]))
         whole: list[tuple[Result, Fetched]] = []
@@ -157,9 +182,11 @@ class Finisher:
                 whole.append((result, product))
         answers = self._store.place([Placement(product.staged, product.key) for _, product in whole])
         for (result, product), answer in zip(whole, answers, strict=True):
-            outcome = disk_trouble(answer) if isinstance(answer, OSError) else product.stored()
-            outcomes.append((result, outcome))
-        return outcomes
+            if isinstance(answer, Occupied):
+                occupied.append((result, product))
+            else:
+                outcomes.append((result, _outcome(product, answer)))
+        return outcomes, occupied
 
     def _insist(self, do: Callable[[], T]) -> T:
         """Do it, and again while the ledger is out of reach, until this finisher is closed."""
@@ -171,6 +198,10 @@ class Finisher:
                     raise
                 _log.warning("settle.waiting", error=str(error))
                 self._clock.wait(self._closing, _LEDGER_PATIENCE_S)
+
+
+def _outcome(product: Fetched, answer: Placed | OSError) -> Outcome:
+    return disk_trouble(answer) if isinstance(answer, OSError) else product.stored()
 
 
 def _log_lost(attachment_id: str) -> None:

@@ -218,10 +218,10 @@ class Reconciler:
         self._noted = paces
 
     def _settled(self, settlements: Sequence[Settlement]) -> None:
-        """A store that cannot be written to is everybody's trouble: nothing is claimed until it is tried again."""
+        """What is everybody's trouble, as a store that cannot be written to, lets nothing be claimed for a while."""
         for settlement in settlements:
             outcome = settlement.outcome
-            if isinstance(outcome, Interrupted) and outcome.delay_s > 0:
+            if isinstance(outcome, Interrupted) and outcome.everybody:
                 self._store_rests = (self._clock.monotonic() + outcome.delay_s, outcome.reason)
         self._watcher(settlements)
 

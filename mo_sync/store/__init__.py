@@ -1,7 +1,16 @@
 """Where the files are kept."""
 
 from mo_sync.store.address import open_store
-from mo_sync.store.base import Placed, Placement, Staged, Store
+from mo_sync.store.base import Exchange, Occupied, Placed, Placement, Staged, Store
 from mo_sync.store.local import LocalStore
 
-__all__ = ["LocalStore", "Placed", "Placement", "Staged", "Store", "open_store"]
+__all__ = [
+    "Exchange",
+    "LocalStore",
+    "Occupied",
+    "Placed",
+    "Placement",
+    "Staged",
+    "Store",
+    "open_store",
+]

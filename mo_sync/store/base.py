@@ -11,8 +11,13 @@ The contract, which ``tests/contract/test_store.py`` holds every implementation 
 
 - A key shows a whole file or nothing. No reader ever sees a part, at no moment, after no crash.
 - Until ``place`` answers, nothing is promised; once it answers :class:`Placed`, the file survives a power cut.
-- ``place`` may be repeated. If the key already holds the same bytes they are *adopted* (and made durable, which whoever
-  died before may not have done); if it holds others, they are replaced at one stroke. A key belongs to one attachment.
+- ``place`` gives a name only where nothing is. Where something is already (after a crash, or another worker was
+  quicker) it answers :class:`Occupied` and changes nothing: so a worker that was stopped after it looked at its lease,
+  and goes on hours later, cannot put its file in the place of its successor's.
+- ``exchange`` is for what was answered so. It holds the key's lock, which a dead process lets go, from before the
+  caller looks at the lease until the caller has told the ledger. The same bytes are *adopted* (and made durable, which
+  whoever died before may not have done), others are replaced at one stroke. Whoever stops inside keeps others of that
+  key waiting, and those wait with nothing of that key in the ledger: what is called stored is never replaced later.
 - Errors of the disk are ``OSError`` with an ``errno``, told for each file of a batch: one bad file costs no other.
 - ``discard`` and ``remove`` may be repeated, ``sweep`` may be run by many at once.
 - Whatever a dead process left behind is found and removed by the next ``sweep`` of any process.
@@ -22,13 +27,14 @@ The contract, which ``tests/contract/test_store.py`` holds every implementation 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
 from mo_sync.findings import Finding
 
-__all__ = ["HEAD_BYTES", "Placed", "Placement", "Staged", "Store"]
+__all__ = ["HEAD_BYTES", "Exchange", "Occupied", "Placed", "Placement", "Staged", "Store"]
 
 HEAD_BYTES = 4096
 """How many of a file's first bytes are kept for a look at its type."""
@@ -74,6 +80,15 @@ class Placed:
     adopted: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Occupied:
+    """Something is under that key already, or it cannot be known whether: see :meth:`Store.exchange`."""
+
+
+Exchange = Callable[[], Placed | OSError]
+"""Puts a file in the place of what is there, or adopts that if it is the same."""
+
+
 class Store(Protocol):
     """Where the files are kept. Keys are relative paths with ``/``; no part is empty or begins with a dot."""
 
@@ -83,11 +98,18 @@ class Store(Protocol):
     def harden(self, batch: Sequence[Staged]) -> list[OSError | None]:
         """Make the bytes of finished files durable; for each of ``batch``, in order, what went wrong."""
 
-    def place(self, batch: Sequence[Placement]) -> list[Placed | OSError]:
+    def place(self, batch: Sequence[Placement]) -> list[Placed | Occupied | OSError]:
         """Give each its key, durably; for each of ``batch``, in order, what came of it.
 
         What was not hardened is hardened first. A file whose answer is an error may still have become visible under
         its key (whole), but must not be called stored.
+        """
+
+    def exchange(self, item: Placement) -> AbstractContextManager[Exchange | None]:
+        """For a key that is occupied: while the block runs nobody else exchanges it. None: somebody else does now.
+
+        What is entered puts the file there, durably, when called: at most once, after a look at the lease. Raises
+        OSError.
         """
 
     def open(self, key: str) -> BinaryIO:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import stat
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from mo_sync.errors import StoreOutOfReach
 from mo_sync.findings import Finding
-from mo_sync.store.base import Placement, Store
+from mo_sync.store.base import Occupied, Placement, Store
 from mo_sync.store.incoming import FOLDER
 
 __all__ = ["check_up"]
@@ -31,6 +32,9 @@ def _writable(store: Store) -> Finding:
             staged.write(_PROBE)
             staged.finish()
             [answer] = store.place([Placement(staged, key)])
+            if isinstance(answer, Occupied):  # a file system without second names
+                with store.exchange(Placement(staged, key)) as exchange:
+                    answer = exchange() if exchange else OSError(errno.EBUSY, "its folder stays locked")
         finally:
             staged.discard()
         if isinstance(answer, OSError):

@@ -29,6 +29,19 @@ FOLDER: Final = ".incoming"
 FILE_MODE: Final = 0o640
 _SUFFIX: Final = ".part"
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_NOT_SO: Final = frozenset(
+    {
+        errno.EEXIST,
+        # No second names here, or not one more: a rename may still go.
+        errno.EPERM,
+        errno.EOPNOTSUPP,
+        errno.ENOTSUP,
+        errno.ENOSYS,
+        errno.EMLINK,
+        errno.ENOSPC,
+        errno.EDQUOT,
+    }
+)
 _STEP: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _START_WRITING_BYTES: Final = 8 * 1024 * 1024
 _LARGE_BYTES: Final = 1024 * 1024
@@ -74,6 +87,20 @@ class Incoming:
         with self._lock, contextlib.suppress(FileNotFoundError):  # then the next stage enters again
             if self._presence.keep():
                 _log.warning("store.locked-again", folder=str(self._presence.folder), hint="who removed its .lock?")
+
+    def move_where_nothing_is(self, name: str, folder: int, new_name: str) -> bool:
+        """Whether it could; not where something is, nor where the file system knows no second names. Raises OSError."""
+        try:
+            os.link(name, new_name, src_dir_fd=self._folder, dst_dir_fd=folder, follow_symlinks=False)
+        except OSError as error:
+            if error.errno in _NOT_SO:
+                return False
+            raise
+        try:
+            self.unlink(name)
+        except OSError as error:  # its other name is swept when this worker is gone
+            _log.warning("staged.not-removed", file=name, error=error.strerror)
+        return True
 
     def close(self) -> None:
         """Remove what is left and the folder. A thread that was left behind then writes to a file without a name."""
@@ -177,8 +204,15 @@ class LocalStaged:
         else:
             start_writing(self._file)
 
-    def move(self, folder: int, name: str) -> None:
-        """Give it its final name. Raises OSError."""
+    def name_it(self, folder: int, name: str) -> bool:
+        """Give it its final name, if that is free; whether it was. Raises OSError."""
+        if not self._incoming.move_where_nothing_is(self._name, folder, name):
+            return False
+        self._close()
+        return True
+
+    def replace(self, folder: int, name: str) -> None:
+        """Give it its final name, whatever had it before. Raises OSError."""
         self._incoming.move(self._name, folder, name)
         self._close()
 

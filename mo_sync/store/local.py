@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from mo_sync.errors import StoreOutOfReach
 from mo_sync.findings import Finding
-from mo_sync.store.base import Placed, Placement, Staged
+from mo_sync.store.base import Exchange, Occupied, Placed, Placement, Staged
 from mo_sync.store.checkup import check_up
 from mo_sync.store.durable import SyncCrew
 from mo_sync.store.folders import FOLDER_MODE, Folders, Parts, parts_of
@@ -58,25 +60,38 @@ class LocalStore:
             staged.trouble = trouble
         return [staged.trouble for staged in own]
 
-    def place(self, batch: Sequence[Placement]) -> list[Placed | OSError]:
+    def place(self, batch: Sequence[Placement]) -> list[Placed | Occupied | OSError]:
         troubles = self.harden([item.staged for item in batch])
         try:
             with Folders(self.root, self._known) as folders:
                 answers = [trouble or _place(item, folders) for item, trouble in zip(batch, troubles, strict=True)]
-                return self._settle(folders, batch, answers)
+                placed = [n for n, answer in enumerate(answers) if isinstance(answer, Placed)]
+                for n, trouble in zip(placed, self._sync(folders, [batch[n].key for n in placed]), strict=True):
+                    answers[n] = trouble or answers[n]
+                return answers
         except OSError as error:  # the root itself
             return [error] * len(batch)
 
-    def _settle(
-        self, folders: Folders, batch: Sequence[Placement], answers: list[Placed | OSError]
-    ) -> list[Placed | OSError]:
-        """Make durable what was placed; those whose folders resisted were not."""
-        homes = {n: parts_of(batch[n].key)[:-1] for n, answer in enumerate(answers) if isinstance(answer, Placed)}
-        resisting = folders.settle(homes.values(), self._crew)
-        for n, home in homes.items():
-            on_the_way = [home[:depth] for depth in range(len(home) + 1)]
-            answers[n] = next((resisting[folder] for folder in on_the_way if folder in resisting), answers[n])
-        return answers
+    @contextlib.contextmanager
+    def exchange(self, item: Placement) -> Iterator[Exchange | None]:
+        """The lock is one on the file's folder, and is gone when the folder is closed, at the latest by our death."""
+        *way, _ = parts_of(item.key)
+        with Folders(self.root, self._known) as folders:
+            home = folders.make(tuple(way))
+            yield partial(self._exchange, item, folders) if _locked(home) else None
+
+    def _exchange(self, item: Placement, folders: Folders) -> Placed | OSError:
+        [trouble] = self.harden([item.staged])
+        answer = trouble or _exchange(item, folders)
+        [resisting] = self._sync(folders, [item.key])
+        return answer if isinstance(answer, OSError) else resisting or answer
+
+    def _sync(self, folders: Folders, keys: Sequence[str]) -> list[OSError | None]:
+        """Make durable the names of these files, which have them; for each, what its folders answered."""
+        homes = [parts_of(key)[:-1] for key in keys]
+        resisting = folders.settle(homes, self._crew)
+        ways = [[home[:depth] for depth in range(len(home) + 1)] for home in homes]
+        return [next((resisting[folder] for folder in way if folder in resisting), None) for way in ways]
 
     def open(self, key: str) -> BinaryIO:
         *way, name = parts_of(key)
@@ -151,7 +166,26 @@ def _own(staged: Staged) -> LocalStaged:
     return staged
 
 
-def _place(item: Placement, folders: Folders) -> Placed | OSError:
+def _place(item: Placement, folders: Folders) -> Placed | Occupied | OSError:
+    try:
+        *way, name = parts_of(item.key)
+        return Placed() if _own(item.staged).name_it(folders.make(tuple(way)), name) else Occupied()
+    except OSError as error:
+        return error
+
+
+def _locked(folder: int) -> bool:
+    """Whether this folder is ours alone now, as far as the file system can tell."""
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _exchange(item: Placement, folders: Folders) -> Placed | OSError:
     staged = _own(item.staged)
     try:
         *way, name = parts_of(item.key)
@@ -159,7 +193,7 @@ def _place(item: Placement, folders: Folders) -> Placed | OSError:
         if _holds(home, name, staged, key=item.key):
             staged.discard()
             return Placed(adopted=True)
-        staged.move(home, name)
+        staged.replace(home, name)
     except OSError as error:
         return error
     return Placed()

@@ -16,8 +16,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mo_sync.store import LocalStore, Placed, Placement, Staged, Store
+from mo_sync.store import LocalStore, Occupied, Placed, Placement, Staged, Store
 from mo_sync.store.base import HEAD_BYTES
+from tests.stores import put_in_place
 
 Opener = Callable[[str], Store]
 HOUSES: dict[str, Callable[[Path], Opener]] = {
@@ -52,8 +53,7 @@ def stage(store: Store, content: bytes, lease: str = "lease") -> Staged:
 
 
 def put(store: Store, content: bytes, key: str = KEY, lease: str = "lease") -> Placed | OSError:
-    [answer] = store.place([Placement(stage(store, content, lease), key)])
-    return answer
+    return put_in_place(store, Placement(stage(store, content, lease), key))
 
 
 def content_of(store: Store, key: str = KEY) -> bytes:
@@ -286,3 +286,58 @@ def test_a_healthy_store_passes_its_check_up_and_nothing_of_it_stays(store: Stor
 
     assert {finding.level for finding in findings} == {"ok"}, findings
     assert store.neighbours() == []
+
+
+def test_a_name_that_is_taken_is_never_given_again_by_placing(store: Store, open_store: Opener) -> None:
+    """P7: whoever looked at its lease an hour ago and goes on now finds its successor's file there, and leaves it."""
+    put(store, b"the successor's")
+    late = open_store("worker-2")
+    staged = stage(late, b"the late one's", "late")
+
+    assert late.place([Placement(staged, KEY)]) == [Occupied()]
+    assert content_of(store) == b"the successor's"
+    staged.discard()
+    assert late.place([Placement(stage(late, b"another", "next"), "a/b")]) == [Placed()]
+
+
+def test_one_at_a_time_exchanges_a_file(store: Store, open_store: Opener) -> None:
+    put(store, b"old")
+    other = open_store("worker-2")
+    mine, theirs = stage(store, b"mine", "one"), stage(other, b"theirs", "two")
+
+    with store.exchange(Placement(mine, KEY)) as exchange, other.exchange(Placement(theirs, KEY)) as refused:
+        assert refused is None
+        assert exchange is not None
+        assert exchange() == Placed()
+    with other.exchange(Placement(theirs, KEY)) as exchange:
+        assert exchange is not None
+        assert content_of(store) == b"mine"
+        assert exchange() == Placed()
+
+    assert content_of(store) == b"theirs"
+
+
+def test_an_exchange_that_is_not_made_changes_nothing(store: Store) -> None:
+    put(store, b"old")
+    staged = stage(store, b"new", "another")
+
+    with store.exchange(Placement(staged, KEY)):
+        pass
+
+    assert content_of(store) == b"old"
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK])
+def test_where_a_file_cannot_have_two_names_it_is_placed_by_exchange(
+    store: Store, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def no_links(*paths: object, **options: object) -> None:
+        raise OSError(number, "no links here")
+
+    monkeypatch.setattr("os.link", no_links)
+    staged = stage(store, b"picture")
+
+    assert store.place([Placement(staged, KEY)]) == [Occupied()]
+    assert put_in_place(store, Placement(staged, KEY)) == Placed()
+    assert content_of(store) == b"picture"
+    assert {finding.level for finding in store.check()} <= {"ok", "warning"}

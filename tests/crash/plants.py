@@ -241,6 +241,7 @@ TROUBLES: Final[dict[str, Callable[[], None]]] = {
     "EDQUOT at a write": _failing("write", errno.EDQUOT, every=3, of=".part"),
     "EIO at a sync": _failing("fsync", errno.EIO, every=3, of=".part"),
     "EIO at the sync of a folder": _failing("fsync", errno.EIO, every=4, of="/media/20"),
-    "EROFS at a rename": _failing("rename", errno.EROFS, every=3, of=".part"),
+    "EROFS at a link": _failing("link", errno.EROFS, every=3, of=".part"),
+    "no links": _failing("link", errno.EPERM, every=1, of=".part"),
 }
 """Disks that do not do as they are told, by name: no mistakes of ours, but what must be lived with."""

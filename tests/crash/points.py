@@ -197,7 +197,7 @@ POINTS: Final[dict[str, Point]] = {
         Point("mid-body", "half of a piece is in the temporary file", _half_written, 3),
         Point("received", "the whole body, not durable", _after(_staged, "finish"), 3),
         Point("hardened", "bytes durable, no name", _after(_store, "harden")),
-        Point("renamed", "the name, not durable; others not named yet", _after(_incoming, "move"), 3),
+        Point("renamed", "the name, not durable; others not named yet", _after(_incoming, "move_where_nothing_is"), 3),
         Point("placed", "names durable, the ledger not told", _after(_store, "place")),
         Point("settling", "the ledger told, not committed", _transaction("settle", "before")),
         Point("settled", "committed, nobody told", _transaction("settle", "after")),

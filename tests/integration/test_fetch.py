@@ -180,7 +180,7 @@ def test_a_full_disk_gives_the_claim_back_and_leaves_nothing(gateway: Gateway, c
         left = parts(small)
         free = store.free_bytes()
 
-    assert product == Interrupted("the store: No space left on device (enospc)", delay_s=60.0)
+    assert product == Interrupted("the store: No space left on device (enospc)", delay_s=60.0, everybody=True)
     assert left == []
     assert free > 900_000
 

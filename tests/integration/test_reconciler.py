@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from mo_sync.backoff import Policy
 from mo_sync.clock import SystemClock
@@ -20,15 +24,16 @@ from mo_sync.fetch import Fetched
 from mo_sync.gateway.pace import Paces
 from mo_sync.intake import Intake
 from mo_sync.ledger import Ledger, claims
-from mo_sync.lifecycle import Claim, Failed, Interrupted, Outcome, Settlement
+from mo_sync.lifecycle import Claim, Failed, Interrupted, Outcome, Settlement, Stored, next_state
 from mo_sync.log import redact_text
 from mo_sync.naming import key
 from mo_sync.reconciler import Reconciler
 from mo_sync.settings import Ledger as LedgerSettings
 from mo_sync.settings import Limits, Sync
 from mo_sync.settings import Store as StoreSettings
-from mo_sync.store import Placement, Store, open_store
+from mo_sync.store import Placed, Placement, Store, open_store
 from mo_sync.verdicts import Step, Verdict
+from tests.stores import put_in_place
 
 LIMIT_S = 20.0
 BYTES = b"%PDF-1.4 a small one"
@@ -66,14 +71,7 @@ class Bench:
         staged = self.store.stage(claim.lease)
         staged.write(content)
         staged.finish()
-        where = key(
-            filed_at=claim.filed_at,
-            message_id=claim.message_id,
-            position=claim.position,
-            attachment_id=claim.attachment_id,
-            extension="pdf",
-        )
-        return Fetched(staged, where, staged.size, staged.sha256, "application/pdf")
+        return Fetched(staged, place_of(claim), staged.size, staged.sha256, "application/pdf")
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         ledger = sqlite3.connect(self.root / "ledger.db", timeout=10)
@@ -84,6 +82,16 @@ class Bench:
 
     def files(self) -> list[str]:
         return sorted(path.name for path in (self.root / "media").rglob("*") if path.is_file() and path.name != ".lock")
+
+
+def place_of(claim: Claim) -> str:
+    return key(
+        filed_at=claim.filed_at,
+        message_id=claim.message_id,
+        position=claim.position,
+        attachment_id=claim.attachment_id,
+        extension="pdf",
+    )
 
 
 Make = Callable[..., Bench]
@@ -326,7 +334,7 @@ def test_a_store_that_takes_no_writes_stops_the_claims_and_not_only_what_met_it(
 
     def fetch(this: Bench, claim: Claim, stop: Callable[[], bool]) -> Outcome:
         fetched.append(claim.attachment_id)
-        return Interrupted("the store: read-only file system (erofs)", delay_s=60.0)
+        return Interrupted("the store: read-only file system (erofs)", delay_s=60.0, everybody=True)
 
     this = bench(fetch)
     this.announce(200)
@@ -364,3 +372,67 @@ def test_the_keeper_of_leases_outlives_any_error(bench: Make, monkeypatch: pytes
     go_on.set()
     working.join(LIMIT_S)
     assert this.rows("select state from attachment") == [("stored",)]
+
+
+OTHER = b"%PDF-1.4 what the gateway served to the successor"
+
+
+def succeed(this: Bench, claim: Claim) -> None:
+    """Another worker takes the claim over, gets other bytes from the gateway, and stores them."""
+    now = this.clock.now()
+    claims.rescue(this.ledger, ["bench-1-aa"], now=now)
+    [taken] = claims.claim(this.ledger, worker="other-2-bb", count=1, now=now, lease_s=60)
+    with closing(open_store(StoreSettings(url=str(this.root / "media")), worker="other-2-bb")) as store:
+        staged = store.stage(taken.lease)
+        staged.write(OTHER)
+        staged.finish()
+        assert put_in_place(store, Placement(staged, place_of(claim))) == Placed()
+    outcome = Stored(place_of(claim), len(OTHER), hashlib.sha256(OTHER).hexdigest(), "application/pdf")
+    moved = next_state(taken, outcome, now=now, policy=Policy(), roll=0.5)
+    assert claims.settle(this.ledger, [Settlement(taken, outcome, moved, now, now)], worker="other-2-bb") == [True]
+
+
+@pytest.mark.parametrize("stopped", ["before the name", "after the name", "where no file has two names"])
+def test_a_worker_that_was_stopped_and_wakes_late_leaves_its_successors_file_alone(
+    bench: Make, monkeypatch: pytest.MonkeyPatch, stopped: str
+) -> None:
+    """P5, P7: the moment after it looked at its lease, the moment before it tells the ledger, and again."""
+    this = bench(lambda this, claim, stop: this.staged(claim))
+    this.announce(1)
+    late: list[Claim] = []
+    owned, settle = claims.owned, claims.settle
+
+    def then_stopped(ledger: Ledger, mine: list[Claim]) -> set[str]:
+        answer = owned(ledger, mine)
+        if not late:
+            late.extend(mine)
+            succeed(this, mine[0])
+        return answer
+
+    def stopped_before(ledger: Ledger, settlements: list[Settlement], *, worker: str) -> list[bool]:
+        if worker == "bench-1-aa" and not late:
+            late.append(settlements[0].claim)
+            succeed(this, settlements[0].claim)
+        return settle(ledger, settlements, worker=worker)
+
+    if stopped == "after the name":
+        monkeypatch.setattr(claims, "settle", stopped_before)
+    else:
+        monkeypatch.setattr(claims, "owned", then_stopped)
+    if stopped == "where no file has two names":
+        monkeypatch.setattr("os.link", no_second_names)
+
+    with capture_logs() as log:
+        this.reconciler.work(threading.Event())
+        assert this.reconciler.close(grace_s=LIMIT_S)
+
+    [(state, key, sha256)] = this.rows("select state, location, sha256 from attachment")
+    assert (state, sha256) == ("stored", hashlib.sha256(OTHER).hexdigest())
+    assert (this.root / "media" / key).read_bytes() == OTHER
+    assert this.files() == [Path(key).name]
+    assert [entry["event"] for entry in log if entry["event"] == "claim.lost"] == ["claim.lost"]
+    assert len(late) == 1
+
+
+def no_second_names(*paths: object, **options: object) -> None:
+    raise OSError(errno.EPERM, "this file system knows no links")

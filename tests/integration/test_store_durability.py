@@ -17,6 +17,7 @@ import pytest
 from mo_sync.errors import StoreOutOfReach
 from mo_sync.store import LocalStore, Placed, Placement, Staged
 from tests.mounts import ext4, needs_mounts, power_cut, tmpfs
+from tests.stores import put_in_place
 
 pytestmark = pytest.mark.root
 
@@ -123,7 +124,7 @@ def test_an_adopted_file_is_made_durable(disk: Path, image: Path, tmp_path: Path
     with closing(LocalStore(disk / "media", "worker")) as store:
         home.mkdir(parents=True)
         (home / "a.jpg").write_bytes(content(1))
-        [answer] = store.place([Placement(stage(store, content(1), "lease"), "2026/11/a.jpg")])
+        answer = put_in_place(store, Placement(stage(store, content(1), "lease"), "2026/11/a.jpg"))
         with power_cut(image, tmp_path / "rest") as rest:
             left = files_below(rest / "media")
 
@@ -133,8 +134,8 @@ def test_an_adopted_file_is_made_durable(disk: Path, image: Path, tmp_path: Path
 
 def test_a_replaced_file_is_the_new_one_after_a_power_cut(disk: Path, image: Path, tmp_path: Path) -> None:
     with closing(LocalStore(disk / "media", "worker")) as store:
-        store.place([Placement(stage(store, b"damaged", "one"), "2026/a.jpg")])
-        store.place([Placement(stage(store, content(1), "two"), "2026/a.jpg")])
+        put_in_place(store, Placement(stage(store, b"damaged", "one"), "2026/a.jpg"))
+        put_in_place(store, Placement(stage(store, content(1), "two"), "2026/a.jpg"))
         with power_cut(image, tmp_path / "rest") as rest:
             left = files_below(rest / "media")
 
@@ -178,7 +179,7 @@ def test_a_disk_without_room_for_another_folder_costs_only_those_that_need_one(t
                 fillers += 1
         except OSError:
             pass
-        answers = store.place([*batch, last])
+        answers = [*store.place(batch), put_in_place(store, last)]
         for item in batch:
             item.staged.discard()
         parts = list(small.rglob("*.part"))

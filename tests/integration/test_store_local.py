@@ -18,6 +18,7 @@ from mo_sync import settings
 from mo_sync.errors import ConfigurationError, StoreOutOfReach
 from mo_sync.store import LocalStore, Placed, Placement, Staged, open_store
 from mo_sync.store.address import folder_of
+from tests.stores import put_in_place
 
 KEY = "2026/11/20/WGqCwdXm2szqkIGq2Xmy06/0-Mno4Xayql1oVOYAvP7Iy25.jpg"
 STAGE = """
@@ -51,8 +52,7 @@ def stage(store: LocalStore, content: bytes = b"picture", lease: str = "lease") 
 
 
 def put(store: LocalStore, content: bytes = b"picture", key: str = KEY, lease: str = "lease") -> Placed | OSError:
-    [answer] = store.place([Placement(stage(store, content, lease), key)])
-    return answer
+    return put_in_place(store, Placement(stage(store, content, lease), key))
 
 
 def parts(root: Path) -> list[Path]:

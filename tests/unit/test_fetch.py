@@ -22,6 +22,7 @@ from mo_sync.settings import Limits
 from mo_sync.store import LocalStore, Placed, Placement
 from mo_sync.verdicts import Step, Verdict
 from tests.clocks import HandClock
+from tests.stores import put_in_place
 
 JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01" + bytes(range(256)) * 40
 GIF = b"GIF89a" + b"\x01\x00\x01\x00" + bytes(100)
@@ -161,7 +162,7 @@ def test_what_is_fetched_can_be_placed_and_is_adopted_when_fetched_again(store: 
     answers = []
     for lease in ("first", "second"):
         product = fetched(store, JPEG, claim=replace(CLAIM, lease=lease))
-        answers += store.place([Placement(product.staged, product.key)])
+        answers.append(put_in_place(store, Placement(product.staged, product.key)))
 
     assert answers == [Placed(adopted=False), Placed(adopted=True)]
 
@@ -420,7 +421,7 @@ def test_a_disk_that_fills_up_amid_the_body_gives_the_claim_back_and_leaves_noth
 ) -> None:
     product = fetch(store, Gateway(Body(b"some", end=OSError(errno.ENOSPC, "No space left on device"))))
 
-    assert product == Interrupted("the store: No space left on device (enospc)", delay_s=60.0)
+    assert product == Interrupted("the store: No space left on device (enospc)", delay_s=60.0, everybody=True)
     assert files(root) == []
 
 
