@@ -43,6 +43,10 @@ _MARGIN_S = 0.05
 _STEP_S = 0.05
 
 
+class _Stopped(Exception):
+    """A stop came in the middle of a file. Never leaves this module."""
+
+
 class DropFeed:
     """One process's view of the drop folder. :meth:`ingest` is for one thread at a time; others wait."""
 
@@ -173,15 +177,18 @@ class DropFeed:
         return ()
 
     def _read(self, folder: OpenFolder, taken: Taken, batch: Batch, stop: Callable[[], bool]) -> None:
-        """Read one file to its end, unless ``stop`` says so at a commit: then it is read again another time."""
+        """Read one file to its end, unless ``stop`` says so at a commit or on a long way without events: then it is
+        read again another time."""
         reading = Reading(taken, Report(taken.name, folder.own, inode=taken.observation.inode))
         source, now = shown(taken.name), self._clock.now()
         with taken.stream as stream:
             try:
-                for piece in pieces(stream, max_event=self._limits.max_event):
+                for piece in pieces(stream, max_event=self._limits.max_event, look=lambda: _look(stop)):
                     raw = RawEvent(f"drop:{source}:{piece.position}", piece.raw, now)
                     if batch.add(reading, raw, piece.error, piece.position) and stop():
                         return
+            except _Stopped:
+                return
             except OSError as error:
                 reading.trouble = error
         batch.end(reading)
@@ -258,3 +265,8 @@ class DropFeed:
             summary = "there is no folder to hold it"
             hint = f"make {path.parent}, or run mo-sync init, or name another place in drop.path; is it mounted?"
         return OutOfReach("drop-out-of-reach", summary, item=str(path), hint=hint)
+
+
+def _look(stop: Callable[[], bool]) -> None:
+    if stop():
+        raise _Stopped

@@ -11,7 +11,7 @@ import gzip
 import io
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final
 
@@ -26,6 +26,7 @@ _GZIP: Final = b"\x1f\x8b"
 _BLANKS: Final = b" \t\r\n\x1e"
 _NESTED_GZIP: Final = 2
 _BUFFER: Final = 64 * 1024
+_LOOK_EVERY: Final = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +42,24 @@ class Piece:
     error: EventError | None = None
 
 
-def pieces(stream: BinaryIO, *, max_event: int) -> Iterator[Piece]:
+def _go_on() -> None:
+    """Nobody wants to know."""
+
+
+def pieces(stream: BinaryIO, *, max_event: int, look: Callable[[], object] = _go_on) -> Iterator[Piece]:
     """The events in ``stream``, which is read once from where it stands; ``max_event`` bounds one event, in bytes.
 
     Each piece is one event: what wraps several is opened, and each of them is then JSON of its own. Raises nothing
     for any content; an OSError of the stream itself passes through. Something is always said: what holds no event at
     all yields one piece with an error.
+
+    ``look`` is called after every 16 MiB that were read or unpacked, since between two pieces may lie any number of
+    blanks (a file with holes, a bomb). What it raises ends the reading and passes through.
     """
     some = False
-    source = _Source(stream)
-    for piece in _pieces(source, max_event, _NESTED_GZIP):
+    odometer = _Odometer(look)
+    source = _Source(stream, odometer=odometer)
+    for piece in _pieces(source, max_event, _NESTED_GZIP, odometer):
         some = True
         yield piece
     if not some:
@@ -58,12 +67,12 @@ def pieces(stream: BinaryIO, *, max_event: int) -> Iterator[Piece]:
         yield Piece("byte 0", source.first, EventError("no-event", what, position="byte 0"))
 
 
-def _pieces(stream: io.RawIOBase, max_event: int, nested: int) -> Iterator[Piece]:
+def _pieces(stream: io.RawIOBase, max_event: int, nested: int, odometer: _Odometer) -> Iterator[Piece]:
     source = io.BufferedReader(stream, _BUFFER)
     head = source.read(SHOWN)
     whole = io.BufferedReader(_Source(source, head.removeprefix(codecs.BOM_UTF8)), _BUFFER)
     if head.startswith(_GZIP) and nested:
-        return _unzipped(whole, max_event, nested - 1)
+        return _unzipped(whole, max_event, nested - 1, odometer)
     if is_xml(_beginning(head)):
         return _xml(whole, max_event)
     if head.startswith(UTF16):
@@ -78,9 +87,9 @@ def _beginning(head: bytes) -> bytes:
     return head.removeprefix(codecs.BOM_UTF8).lstrip(_BLANKS)
 
 
-def _unzipped(source: BinaryIO, max_event: int, nested: int) -> Iterator[Piece]:
-    inside = _Unzipped(gzip.GzipFile(fileobj=source))
-    yield from _pieces(inside, max_event, nested)
+def _unzipped(source: BinaryIO, max_event: int, nested: int, odometer: _Odometer) -> Iterator[Piece]:
+    inside = _Unzipped(gzip.GzipFile(fileobj=source), odometer)
+    yield from _pieces(inside, max_event, nested, odometer)
     if inside.trouble is not None:
         error = EventError("gzip-broken", f"the compressed data is broken: {inside.trouble}", position="its end")
         yield Piece("its end", f"(compressed data broke off: {inside.trouble})".encode(), error)
@@ -143,12 +152,28 @@ def _behind_no_xml(stream: io.RawIOBase, max_event: int) -> Iterator[Piece]:
     yield from found
 
 
+class _Odometer:
+    """Calls ``look`` now and then on a long way."""
+
+    def __init__(self, look: Callable[[], object] = _go_on) -> None:
+        self._look = look
+        self._left = _LOOK_EVERY
+
+    def add(self, count: int) -> None:
+        """So many bytes further on."""
+        self._left -= count
+        if self._left <= 0:
+            self._left = _LOOK_EVERY
+            self._look()
+
+
 class _Source(io.RawIOBase):
     """Any binary stream as a raw one, with what was read of it already put back in front; ``first`` is its start."""
 
-    def __init__(self, rest: BinaryIO, head: bytes = b"") -> None:
+    def __init__(self, rest: BinaryIO, head: bytes = b"", odometer: _Odometer | None = None) -> None:
         self._head = head
         self._rest = rest
+        self._odometer = odometer or _Odometer()
         self.first = b""
 
     def readable(self) -> bool:
@@ -159,6 +184,7 @@ class _Source(io.RawIOBase):
         self._head = self._head[len(chunk) :]
         if len(self.first) < SHOWN:
             self.first += chunk[: SHOWN - len(self.first)]
+        self._odometer.add(len(chunk))
         buffer[: len(chunk)] = chunk
         return len(chunk)
 
@@ -185,8 +211,9 @@ class _Recoded(io.RawIOBase):
 class _Unzipped(io.RawIOBase):
     """What is compressed, as far as it can be read; ``trouble`` says why no further."""
 
-    def __init__(self, source: gzip.GzipFile) -> None:
+    def __init__(self, source: gzip.GzipFile, odometer: _Odometer) -> None:
         self._source = source
+        self._odometer = odometer
         self.trouble: str | None = None
 
     def readable(self) -> bool:
@@ -199,5 +226,6 @@ class _Unzipped(io.RawIOBase):
             self.trouble, chunk = "it ends too early", b""
         except (gzip.BadGzipFile, zlib.error):
             self.trouble, chunk = "it is damaged", b""
+        self._odometer.add(len(chunk))
         buffer[: len(chunk)] = chunk
         return len(chunk)

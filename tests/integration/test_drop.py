@@ -458,6 +458,20 @@ class TestTrouble:
         assert second == Receipt(new=3_500 - first.new, duplicate=first.new)
         assert drops.tree() == ["done/a.ndjson"]
 
+    def test_a_stop_and_the_watchdog_are_heeded_on_the_long_way_through_a_file_that_is_all_holes(
+        self, drops: Drops
+    ) -> None:
+        """It takes no room on the disk, and minutes to read: long enough for systemd to lose its patience."""
+        os.truncate(drops.put("holes.json", b""), 64 * 2**30)
+        os.utime(drops.folder / "holes.json", (1, 1))
+        asked = iter([False] * 3)
+
+        with drops.feed() as feed:
+            assert feed.ingest(lambda: next(asked, True)) == Receipt()
+
+        assert drops.events() == {}
+        assert [name.rpartition("/")[2] for name in drops.tree()] == [".lock", "holes.json"]
+
     def test_a_stop_in_the_middle_ends_a_one_shot_pass_too_and_nothing_is_read_twice(self, drops: Drops) -> None:
         drops.put("a.ndjson", repeated(3_500))
         for number in range(30):  # most likely one of them is looked at first

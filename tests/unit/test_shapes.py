@@ -380,3 +380,24 @@ def test_a_refusal_shows_nothing_of_what_the_event_says() -> None:
         decode(b'{"message_id": "M", "from_address": "' + secret.encode() + b'" oops}')
 
     assert secret not in str(caught.value)
+
+
+class Enough(Exception):
+    """What a look may raise."""
+
+
+@pytest.mark.parametrize("packed", [0, 1, 2])
+def test_on_a_long_way_without_events_somebody_may_look_and_end_it(packed: int) -> None:
+    content = b" " * (48 * 2**20)
+    for _ in range(packed):
+        content = gzip.compress(content, 1)
+    looks = 0
+
+    def look() -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 2:
+            raise Enough
+
+    with pytest.raises(Enough):
+        list(pieces(io.BytesIO(content), max_event=LARGEST, look=look))
