@@ -190,13 +190,16 @@ class Finisher:
 
     def _insist(self, do: Callable[[], T]) -> T:
         """Do it, and again while the ledger is out of reach, until this finisher is closed."""
+        told: str | None = None
         while True:
             try:
                 return do()
             except LedgerOutOfReach as error:
                 if self._closing.is_set():
                     raise
-                _log.warning("settle.waiting", error=str(error))
+                if error.code != told:
+                    told = error.code
+                    _log.warning("settle.waiting", error=str(error))
                 self._clock.wait(self._closing, _LEDGER_PATIENCE_S)
 
 
