@@ -224,7 +224,9 @@ class DropFeed:
         except FileNotFoundError:
             self._memory.left_alone(name, LeftAlone("ENOENT", "its events are recorded, but the file is gone"))
         except OSError as error:
-            self._put_aside(name, error)
+            self._put_aside(name, type(error).__name__, error.strerror or str(error))
+        except ConfigurationError as error:  # the day's folder is none: this file's trouble, not its neighbours'
+            self._put_aside(name, error.code, str(error))
         finally:
             if reading.report.count:
                 with contextlib.suppress(OSError):
@@ -245,10 +247,10 @@ class DropFeed:
         else:
             filing.done(taken)
 
-    def _put_aside(self, name: str, error: OSError) -> None:
+    def _put_aside(self, name: str, kind: str, why: str) -> None:
         self._aside[name] = self._clock.monotonic() + _ASIDE_S
-        reason = f"it cannot be read or filed away: {error.strerror}; it stays in processing/ and is tried again"
-        self._memory.left_alone(name, LeftAlone(type(error).__name__, reason))
+        reason = f"it cannot be read or filed away: {why}; it stays in processing/ and is tried again"
+        self._memory.left_alone(name, LeftAlone(kind, reason))
 
     def _wait_until(self, at_s: float, stop: Callable[[], bool]) -> None:
         never = threading.Event()

@@ -458,6 +458,23 @@ class TestTrouble:
         assert second == Receipt(new=3_500 - first.new, duplicate=first.new)
         assert drops.tree() == ["done/a.ndjson"]
 
+    def test_a_day_of_done_that_is_a_link_elsewhere_holds_up_nothing_but_the_filing(
+        self, drops: Drops, log: list[Any]
+    ) -> None:
+        drops.ingest()
+        (drops.root / "elsewhere").mkdir()
+        clock = HandClock()
+        (drops.folder / "done" / clock.now().date().isoformat()).symlink_to(drops.root / "elsewhere")
+        with drops.feed(clock=clock) as feed:
+            for number in range(3):
+                drops.put(f"{number}.json", event(number))
+                assert feed.ingest(never) == Receipt(new=1)
+
+        assert drops.messages() == {"m0", "m1", "m2"}
+        assert drops.query("select sum(deliveries) from event") == [(3,)]
+        assert list((drops.root / "elsewhere").iterdir()) == []
+        assert ["drop-folder-not-ours" in entry["reason"] for entry in told(log, "drop.left-alone")] == [True] * 3
+
     def test_a_stop_and_the_watchdog_are_heeded_on_the_long_way_through_a_file_that_is_all_holes(
         self, drops: Drops
     ) -> None:

@@ -188,5 +188,5 @@ def test_tmpfiles_makes_a_drop_folder_for_the_group_and_the_rest_for_the_service
     assert {path: (stat.S_IMODE(st.st_mode), st.st_uid, st.st_gid) for path, st in made.items()} == {
         "etc/mo-sync": (0o750, 0, int(gid)),
         "var/lib/mo-sync": (0o750, int(uid), int(gid)),
-        "var/lib/mo-sync/drop": (0o2770, int(uid), int(gid)),
+        "var/lib/mo-sync/drop": (0o3770, int(uid), int(gid)),
     }
