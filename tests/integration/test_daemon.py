@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import signal
 import socket
 import subprocess
@@ -123,6 +125,33 @@ def test_a_second_sigterm_stops_at_once_and_gives_the_claim_back_without_using_u
     assert site.query("select state, attempts, lease from attachment") == [("pending", 0, None)]
     assert site.sync_until_settled().returncode == 0
     site.check_store({ATTACHMENT: JPEG})
+
+
+@pytest.fixture
+def replaced(site: Site) -> Path:
+    """``done/``, which somebody made a link to elsewhere."""
+    (site.drop_folder / "done").symlink_to(site.root)
+    return site.drop_folder / "done"
+
+
+def test_who_meddles_with_the_drop_folder_holds_up_no_stop_and_starves_no_watchdog(
+    site: Site, replaced: Path, gateway: Gateway, daemon: subprocess.Popen[str], manager: Manager
+) -> None:
+    gateway.add_attachment(Attachment(ATTACHMENT, JPEG, "image/jpeg"))
+    site.drop("mms.json", CANONICAL)
+    manager.wait_for("drop-folder-not-ours")
+    manager.forget()
+    manager.wait_for("WATCHDOG=1")
+
+    kept = os.open(site.drop_folder / "processing", os.O_RDONLY)
+    fcntl.flock(kept, fcntl.LOCK_SH)
+    replaced.unlink()
+    manager.wait_for("1 stored")  # what is recorded is fetched, filed away or not
+
+    assert stop(daemon) == 0
+    os.close(kept)
+    assert site.sync_until_settled().returncode == 0
+    assert [path.name for path in site.drop_folder.glob("done/*/*")] == ["mms.json"]
 
 
 def test_sighup_takes_a_mended_token_and_says_what_needs_a_restart(
