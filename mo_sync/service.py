@@ -19,7 +19,7 @@ from mo_sync.backoff import Policy
 from mo_sync.clock import Clock, Drift
 from mo_sync.errors import ExitCode, LedgerOutOfReach
 from mo_sync.feeds.drop import DropFeed
-from mo_sync.fetch import Fetcher
+from mo_sync.fetch import Fetcher, Inspection
 from mo_sync.gateway import Credentials, Gateway
 from mo_sync.gateway.pace import Paces, Spacing
 from mo_sync.intake import Intake, Receipt
@@ -29,7 +29,8 @@ from mo_sync.ledger.duties import Duties
 from mo_sync.lifecycle import Settlement, Standing
 from mo_sync.presence import worker_name
 from mo_sync.reconciler import Reconciler, Worked
-from mo_sync.settings import Application, Retry, Settings
+from mo_sync.scan import Scanner
+from mo_sync.settings import Application, Retry, Scan, Settings
 from mo_sync.store import Store, open_store
 from mo_sync.tally import Standings, Tally, exit_code, log_settled
 
@@ -85,6 +86,7 @@ class Service:
         ledger: Ledger,
         store: Store,
         gateway: Gateway,
+        scanner: Scanner | None,
         intake: Intake,
         drop: DropFeed | None,
         fetcher: Fetcher,
@@ -96,6 +98,7 @@ class Service:
         self.ledger = ledger
         self.store = store
         self.gateway = gateway
+        self._scanner = scanner
         self.intake = intake
         self.drop = drop
         self._fetcher = fetcher
@@ -113,7 +116,7 @@ class Service:
             clock=clock,
             worker=worker,
             watcher=self._settled,
-            abort=gateway.abort,
+            abort=self._abort,
             paces=Paces(settings.sync.workers, _bounds(settings)),
         )
 
@@ -135,6 +138,8 @@ class Service:
                 guard=Duties(ledger, worker, clock),
             )
             opened.callback(gateway.close)
+            scanner = _scanner(settings.scan)
+            inspection = Inspection(scanner, too_large=settings.scan.too_large) if scanner is not None else None
             intake = Intake(ledger, clock, give_up_after_s=policy.give_up_after_s)
             drop = DropFeed(settings.drop, settings.limits, intake, clock, worker) if settings.drop.path else None
             if drop is not None:
@@ -146,9 +151,10 @@ class Service:
                 ledger=ledger,
                 store=store,
                 gateway=gateway,
+                scanner=scanner,
                 intake=intake,
                 drop=drop,
-                fetcher=Fetcher(gateway, store, settings.limits, policy, clock),
+                fetcher=Fetcher(gateway, store, settings.limits, policy, clock, inspection=inspection),
                 opened=opened.pop_all(),
             )
 
@@ -276,6 +282,12 @@ class Service:
     ) -> None:
         self.close()
 
+    def _abort(self) -> None:
+        """End every wait for the network, for good."""
+        self.gateway.abort()
+        if self._scanner is not None:
+            self._scanner.close()
+
     def _settled(self, settlements: Sequence[Settlement]) -> None:
         for watcher in self._watchers:
             watcher(settlements)
@@ -284,6 +296,10 @@ class Service:
 def furthest_s(policy: Policy) -> float:
     """No attachment and no application ever waits for longer than this, in seconds."""
     return max(policy.max_delay_s, policy.hold_s, policy.snooze_s, 2 * policy.base_s) + _SLACK_S
+
+
+def _scanner(scan: Scan) -> Scanner | None:
+    return Scanner(scan.clamd, timeout_s=scan.timeout, max_bytes=scan.max_bytes) if scan.clamd is not None else None
 
 
 def _bounds(settings: Settings) -> dict[str, int]:

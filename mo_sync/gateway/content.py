@@ -20,7 +20,7 @@ from mo_sync.lifecycle import Failed, Interrupted, Refused
 from mo_sync.readings import plain
 from mo_sync.verdicts import Trouble
 
-__all__ = ["Content", "Pumped"]
+__all__ = ["Content", "Pumped", "too_large"]
 
 _WHOLE_BYTES: Final = 1024 * 1024
 _CHUNK_BYTES: Final = 256 * 1024
@@ -34,6 +34,12 @@ class Pumped:
     """The body came whole. ``received_bytes`` is what was written."""
 
     received_bytes: int
+
+
+def too_large(announced: int | None, max_bytes: int, *, rule: str = "limits.max_bytes", received: int = 0) -> Refused:
+    """The refusal of a body by its size: by the one that was announced, or (None) by what came of it."""
+    size = f"{announced:,} bytes are announced" if announced is not None else f"more than {max_bytes:,} bytes came"
+    return Refused("too-large", f"{size}, {rule} is {max_bytes:,}", received)
 
 
 class _Broken(Exception):
@@ -93,30 +99,35 @@ class Content:
             self._raw.close()
 
     def pump(
-        self, write: Callable[[bytes], object], *, max_bytes: int, stop: Callable[[], bool] = _never
+        self,
+        write: Callable[[bytes], object],
+        *,
+        max_bytes: int,
+        rule: str = "limits.max_bytes",
+        stop: Callable[[], bool] = _never,
     ) -> Pumped | Failed | Refused | Interrupted:
         """Pass the body on to ``write``, piece by piece, in order. To be called once.
 
         Pumped means that every byte of the body was written and that it was as long as announced. On anything else
         what was written is worthless. Refused when the body is, or announces to be, longer than ``max_bytes``, or when
-        more came than such a body could be packed into.
+        more came than such a body could be packed into; ``rule`` is the name of the setting that says so.
         ``stop`` is asked before every wait and twice a second while waiting. Whatever ``write`` raises is raised.
         """
         self._watch.stop = stop
         self._watch.at_end = self.content_length is not None
         if self.content_length is not None and self.content_length > max_bytes:
-            return self._too_large(self.content_length, max_bytes)
+            return too_large(self.content_length, max_bytes, rule=rule)
         try:
             for piece in self._pieces():
                 if self._came > most_packed(max_bytes):
-                    return self._too_large(None, max_bytes)
+                    return too_large(None, max_bytes, rule=rule, received=self._received)
                 if not piece:
                     continue
                 if not self._received:
                     self._look_at(piece)
                 self._received += len(piece)
                 if self._received > max_bytes:
-                    return self._too_large(None, max_bytes)
+                    return too_large(None, max_bytes, rule=rule, received=self._received)
                 write(piece)
             return self._whole()
         except _Broken as broken:
@@ -173,10 +184,6 @@ class Content:
         if self.content_length not in (None, self._received):
             return self._troubled(Trouble.TRUNCATED, f"{self.content_length:,} bytes announced")
         return Pumped(self._received)
-
-    def _too_large(self, announced: int | None, max_bytes: int) -> Refused:
-        size = f"{announced:,} bytes are announced" if announced is not None else f"more than {max_bytes:,} bytes came"
-        return Refused("too-large", f"{size}, limits.max_bytes is {max_bytes:,}", self._received)
 
     def _troubled(self, trouble: Trouble, detail: str = "") -> Failed:
         return self._asked.troubled(trouble, status=self._raw.status, detail=detail, received=self._received)

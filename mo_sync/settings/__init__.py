@@ -8,9 +8,10 @@ from mo_sync.settings.model import (
     Limits,
     Log,
     Retry,
+    Scan,
     Settings,
     Store,
     Sync,
 )
 
-__all__ = ["Application", "Drop", "Gateway", "Ledger", "Limits", "Log", "Retry", "Settings", "Store", "Sync"]
+__all__ = ["Application", "Drop", "Gateway", "Ledger", "Limits", "Log", "Retry", "Scan", "Settings", "Store", "Sync"]

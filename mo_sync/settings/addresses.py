@@ -23,6 +23,7 @@ _LEDGERS = ("sqlite", "sqlite+pysqlite", "postgresql", "postgresql+psycopg")
 _GATEWAY = "allowed is scheme and host, like https://api.syniverse.com"
 _LEDGER = "allowed is sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE"
 _STORE = "allowed is a folder"
+_CLAMD = "allowed is unix:/PATH or tcp://HOST:PORT, as LocalSocket or TCPSocket in clamd.conf say"
 
 
 def wrong_addresses(given: Mapping[Name, Given]) -> Iterator[Problem]:
@@ -80,6 +81,16 @@ def _store(url: str) -> str | None:
     return None
 
 
+def _clamd(url: str) -> str | None:
+    try:
+        parts = urlsplit(url)
+        socket = parts.scheme == "unix" and not parts.netloc and parts.path.startswith("/")
+        port = parts.scheme == "tcp" and bool(parts.hostname) and bool(parts.port) and parts.path in ("", "/")
+    except ValueError:
+        socket = port = False
+    return None if socket or port else f"found {_shown(url)}, {_CLAMD}"
+
+
 def _shown(url: str) -> str:
     return json.dumps(_USER.sub(f"//{MASK}@", url) if "//" in url or "@" not in url else MASK, ensure_ascii=False)
 
@@ -88,5 +99,6 @@ _LOOKS: Mapping[Name, Callable[[str], str | None]] = {
     ("gateway", "base_url"): _gateway,
     ("gateway", "proxy"): _proxy,
     ("ledger", "url"): _ledger,
+    ("scan", "clamd"): _clamd,
     ("store", "url"): _store,
 }

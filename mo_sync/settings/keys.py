@@ -6,6 +6,7 @@ The loader asks here what a name means and which known name is nearest; the refe
 from __future__ import annotations
 
 import difflib
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -18,9 +19,9 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from mo_sync.settings.model import Settings
-from mo_sync.settings.units import LONGEST_S, duration, duration_text, size, size_text
+from mo_sync.settings.units import LONGEST_S, duration, duration_text, size, size_text, type_pattern
 
-__all__ = ["ANY_ID", "PREFIX", "Key", "Name", "dotted", "find", "is_section", "keys", "nearest", "sections"]
+__all__ = ["ANY_ID", "PREFIX", "TYPES", "Key", "Name", "dotted", "find", "is_section", "keys", "nearest", "sections"]
 
 PREFIX = "MO_SYNC_"
 ANY_ID = "<ID>"
@@ -53,6 +54,11 @@ class Key:
         return noun + _EXAMPLES.get(self.kind, "") + comma + bounds
 
     @property
+    def allowed_in_entry(self) -> str:
+        """What one entry of a table may be."""
+        return f"a size{_EXAMPLES['size']}" if self.allowed == _SIZES else self.allowed.removeprefix("a table of ")
+
+    @property
     def default_text(self) -> str:
         """The default as TOML, empty when there is none."""
         return self.shown(self.default)
@@ -66,6 +72,8 @@ class Key:
                 return f'"{duration_text(value)}"'
             case "size", int():
                 return f'"{size_text(value)}"'
+            case "table", Mapping() if self.allowed == _SIZES:
+                return _toml({entry: size_text(count) for entry, count in value.items()})
             case _:
                 return _toml(value)
 
@@ -166,6 +174,9 @@ def _key(name: Name, field: FieldInfo) -> Key:
     return Key(name, kind, words + _bounds(field, kind), field.get_default(), field.description or "", example)
 
 
+_SIZES = "a table of sizes"
+TYPES = 'content types or patterns like "image/*"'
+"""What stands where content types are asked for."""
 _EXAMPLES = {"duration": ' like "500ms", "3s", "15m", "2h" or "30d"', "size": ' like "20MB", "1MiB" or "5GB"'}
 _KINDS: Mapping[type, tuple[Any, str]] = {
     SecretStr: ("secret", "a secret"),
@@ -188,10 +199,16 @@ def _kind(field: FieldInfo) -> tuple[Any, str]:
     if origin is Literal:
         return "choice", _choices(wanted)
     if origin is tuple:
-        return "list", "a list of texts"
+        return "list", f"a list of {TYPES}" if _read_by(typing.get_args(wanted)[0], type_pattern) else "a list of texts"
     if origin is dict:
-        return "table", f"a table of {_choices(typing.get_args(wanted)[1])}"
+        entry = typing.get_args(wanted)[1]
+        return "table", _SIZES if _read_by(entry, size) else f"a table of {_choices(entry)}"
     return _KINDS[typing.cast("type", wanted)]
+
+
+def _read_by(annotation: object, reader: object) -> bool:
+    """Whether a value of this kind is read by ``reader``."""
+    return any(getattr(note, "func", None) is reader for note in getattr(annotation, "__metadata__", ()))
 
 
 def _choices(annotation: object) -> str:
@@ -227,6 +244,9 @@ def _limit(limit: float, kind: str) -> str:
     return size_text(int(limit)) if kind == "size" else f"{limit:,}"
 
 
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+
+
 def _toml(value: object) -> str:
     match value:
         case bool():
@@ -234,11 +254,16 @@ def _toml(value: object) -> str:
         case int() | float():
             return str(value)
         case Mapping():
-            return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }" if value else "{}"
+            entries = [f"{_toml_key(key)} = {_toml(item)}" for key, item in value.items()]
+            return "{ " + ", ".join(entries) + " }" if entries else "{}"
         case list() | tuple():
             return "[" + ", ".join(_toml(item) for item in value) + "]"
         case _:
             return _quoted(str(value))
+
+
+def _toml_key(key: str) -> str:
+    return key if _BARE.fullmatch(key) else _quoted(key)
 
 
 def _quoted(text: str) -> str:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from mo_sync.settings.units import Duration, Size
+from mo_sync.settings.units import Duration, Size, TypePattern
 
 __all__ = [
     "Application",
@@ -20,6 +20,7 @@ __all__ = [
     "Limits",
     "Log",
     "Retry",
+    "Scan",
     "Settings",
     "Store",
     "Sync",
@@ -155,13 +156,36 @@ class Limits(_Section):
 
     max_bytes: Size = Field(500_000_000, ge=1, description="Larger attachments are `refused`.")
     min_free: Size = Field(1_000_000_000, description="Below this much free space nothing is fetched.")
-    allow_types: tuple[str, ...] = Field((), description="When given, other content types are `refused` (`image/*`).")
-    deny_types: tuple[str, ...] = Field((), description="These content types are `refused`.")
+    max_bytes_of: dict[TypePattern, Size] = Field(
+        {},
+        description='Other sizes for content types like `"video/*"` or `"image/png"`; the most specific counts.',
+    )
+    allow_types: tuple[TypePattern, ...] = Field(
+        (), description="When given, other content types are `refused` (`image/*`)."
+    )
+    deny_types: tuple[TypePattern, ...] = Field((), description="These content types are `refused`.")
     scan_status: dict[str, Literal["fetch", "quarantine", "refuse"]] = Field(
         {"OK": "fetch", "NONE": "fetch"},
         description="What to do for each `anti_virus_scan_status`; any other is quarantined, none at all is fetched.",
     )
     max_event: Size = Field(16 * 1024 * 1024, ge=1024, description="Larger single events are rejected.")
+
+
+class Scan(_Section):
+    """A virus scanner of your own: with it, nothing is shown that it did not see."""
+
+    clamd: str | None = Field(
+        None,
+        description="Where ClamAV's clamd listens: `unix:PATH` or `tcp://HOST:PORT`. Without it nothing is scanned.",
+        examples=["unix:/run/clamav/clamd.ctl"],
+    )
+    timeout: Duration = Field(120.0, gt=0, description="How long the scan of one file may take.")
+    max_bytes: Size = Field(
+        25_000_000, ge=1, description="Larger files are not scanned; at most clamd's own `StreamMaxLength`."
+    )
+    too_large: Literal["quarantine", "store"] = Field(
+        "quarantine", description="What becomes of files that are too large to be scanned."
+    )
 
 
 class Log(_Section):
@@ -184,4 +208,5 @@ class Settings(_Section):
     sync: Sync = Sync()
     retry: Retry = Retry()
     limits: Limits = Limits()
+    scan: Scan = Scan()
     log: Log = Log()

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic_core import ErrorDetails
 
 from mo_sync.errors import ConfigurationError
-from mo_sync.settings.keys import Name, dotted, find, is_section, nearest
+from mo_sync.settings.keys import TYPES, Name, dotted, find, is_section, nearest
 
 __all__ = ["MASK", "Given", "Origin", "Problem", "SettingsInvalid", "misplaced", "not_allowed", "without_password"]
 
@@ -90,7 +90,9 @@ def not_allowed(error: ErrorDetails, name: Name, given: Given) -> Problem:
         return Problem(dotted(name), str(given.origin), error["msg"])
     shown = MASK if key.kind == "secret" else _shown(given.value if error["loc"] == name else error["input"])
     # One entry of a table: what is allowed for it, not for the table.
-    allowed = key.allowed_at_length if key.name == name else key.allowed.removeprefix("a table of ")
+    allowed = key.allowed_at_length if key.name == name else key.allowed_in_entry
+    if error["loc"][-1:] == ("[key]",):
+        allowed = TYPES
     return Problem(dotted(name), str(given.origin), f"found {shown}, allowed is {allowed}")
 
 

@@ -7,7 +7,17 @@ from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-__all__ = ["LONGEST_S", "Duration", "Size", "duration", "duration_text", "size", "size_text"]
+__all__ = [
+    "LONGEST_S",
+    "Duration",
+    "Size",
+    "TypePattern",
+    "duration",
+    "duration_text",
+    "size",
+    "size_text",
+    "type_pattern",
+]
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
 _BYTES = {"": 1, "B": 1} | {
@@ -98,3 +108,23 @@ Duration = Annotated[
 """Seconds."""
 Size = Annotated[int, AfterValidator(_not_negative), BeforeValidator(size)]
 """Bytes."""
+
+_TYPE_PATTERN = re.compile(r"\*|[^\s/;,\"]+/[^\s/;,\"]+")
+
+
+def type_pattern(text: str) -> str:
+    """A rule for content types, in lower case.
+
+    A mistyped one would match nothing, and so let through what it should keep out: that is a ValueError.
+
+    >>> type_pattern(" Video/* "), type_pattern("*")
+    ('video/*', '*')
+    """
+    pattern = text.strip().lower()
+    if not _TYPE_PATTERN.fullmatch(pattern):
+        raise ValueError('a content type or a pattern of one is like "image/png" or "video/*"')
+    return pattern
+
+
+TypePattern = Annotated[str, AfterValidator(type_pattern)]
+"""A content type, or a shell pattern of some."""

@@ -61,6 +61,9 @@ class Staged(Protocol):
     def finish(self) -> None:
         """No more will be written. Raises OSError, as ``write`` does."""
 
+    def open(self) -> BinaryIO:
+        """What was written, to be read from the beginning and closed. Raises OSError."""
+
     def discard(self) -> None:
         """Remove it, unless it was placed. May be repeated; never raises: what resists is swept later."""
 

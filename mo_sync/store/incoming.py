@@ -12,7 +12,7 @@ import hashlib
 import os
 import threading
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import structlog
 
@@ -28,6 +28,7 @@ _log = structlog.get_logger(__name__)
 FOLDER: Final = ".incoming"
 FILE_MODE: Final = 0o640
 _SUFFIX: Final = ".part"
+_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _NOT_SO: Final = frozenset(
     {
@@ -73,6 +74,10 @@ class Incoming:
     def create(self, name: str) -> int:
         """The descriptor of a new file. Raises OSError."""
         return os.open(name, _NEW, FILE_MODE, dir_fd=self._folder)
+
+    def open(self, name: str) -> BinaryIO:
+        """One of them, to be read. Raises OSError."""
+        return os.fdopen(os.open(name, _READ, dir_fd=self._folder), "rb")
 
     def unlink(self, name: str) -> None:
         """Raises OSError."""
@@ -203,6 +208,9 @@ class LocalStaged:
             self.hardened = True
         else:
             start_writing(self._file)
+
+    def open(self) -> BinaryIO:
+        return self._incoming.open(self._name)
 
     def name_it(self, folder: int, name: str) -> bool:
         """Give it its final name, if that is free; whether it was. Raises OSError."""

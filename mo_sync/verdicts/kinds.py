@@ -13,6 +13,7 @@ class Step(StrEnum):
 
     MINT = "mint"
     CONTENT = "content"
+    SCAN = "scan"
     STORE = "store"
     METADATA = "metadata"
     PROBE = "probe"
@@ -77,6 +78,7 @@ class Trouble(StrEnum):
     REPLY_NOT_UNDERSTOOD = "reply-not-understood"
     REPLY_TOO_LARGE = "reply-too-large"
     NO_RESOURCES = "no-resources"
+    SCAN_FAILED = "scan-failed"
     ID_UNUSABLE = "id-unusable"
     TOKEN_MISSING = "token-missing"  # noqa: S105  the name of an error, not a token
     TOKEN_UNREADABLE = "token-unreadable"  # noqa: S105  the name of an error, not a token

@@ -140,6 +140,9 @@ TROUBLES: Final[dict[Trouble, Ruling]] = {
     Trouble.REPLY_NOT_UNDERSTOOD: Ruling(Verdict.RETRY, "the answer lacks what was asked for", _BETWEEN),
     Trouble.REPLY_TOO_LARGE: Ruling(Verdict.RETRY, "the answer is larger than such answers are", _BETWEEN),
     Trouble.NO_RESOURCES: Ruling(Verdict.THROTTLED, "this machine ran out of sockets or memory", "lower sync.workers"),
+    Trouble.SCAN_FAILED: Ruling(
+        Verdict.RETRY, "the virus scanner could not scan it", "see clamd's log; when it is mended, retry it"
+    ),
     Trouble.ID_UNUSABLE: Ruling(Verdict.PERMANENT, "the id cannot be part of an address", "see the event it came in"),
     Trouble.TOKEN_MISSING: Ruling(Verdict.HOLD, "no token is configured", _TOKEN),
     Trouble.TOKEN_UNREADABLE: Ruling(Verdict.HOLD, "the token's file cannot be read", _TOKEN),

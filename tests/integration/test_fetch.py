@@ -174,7 +174,8 @@ def test_a_stop_breaks_off_a_body_that_stalls(gateway: Gateway, client: Client, 
 @pytest.mark.root
 def test_a_full_disk_gives_the_claim_back_and_leaves_nothing(gateway: Gateway, client: Client, tmp_path: Path) -> None:
     needs_mounts()
-    gateway.add_attachment(Attachment(CLAIM.attachment_id, JPEG * (4_000_000 // len(JPEG)), "image/jpeg"))
+    large = Attachment(CLAIM.attachment_id, JPEG * (4_000_000 // len(JPEG)), "image/jpeg")
+    gateway.add_attachment(large, named("chunked"))
     with tmpfs(tmp_path / "small", "size=1m") as small, closing(LocalStore(small, "worker")) as store:
         product = fetcher(client, store).fetch(CLAIM, stop=never)
         left = parts(small)
@@ -183,6 +184,27 @@ def test_a_full_disk_gives_the_claim_back_and_leaves_nothing(gateway: Gateway, c
     assert product == Interrupted("the store: No space left on device (enospc)", delay_s=60.0, everybody=True)
     assert left == []
     assert free > 900_000
+
+
+@pytest.mark.root
+def test_what_announces_to_be_more_than_there_is_room_for_is_not_begun(
+    gateway: Gateway, client: Client, tmp_path: Path
+) -> None:
+    needs_mounts()
+    large = make("jpeg", "large") + bytes(4_000_000)
+    gateway.add_attachment(Attachment(CLAIM.attachment_id, large, "image/jpeg"))
+    with tmpfs(tmp_path / "small", "size=6m") as small, closing(LocalStore(small, "worker")) as store:
+        product = fetcher(client, store, min_free=3_000_000).fetch(CLAIM, stop=never)
+        free = store.free_bytes()
+        fits = fetcher(client, store, min_free=1_000_000).fetch(CLAIM, stop=never)
+        assert isinstance(fits, Fetched), fits
+        fits.staged.discard()
+
+    assert product == Interrupted(
+        f"{len(large):,} bytes are announced; the store has {free:,} free, and limits.min_free asks for 3,000,000",
+        delay_s=60.0,
+        everybody=False,  # smaller ones have room
+    )
 
 
 def test_many_are_fetched_at_once_and_placed_together(gateway: Gateway, client: Client, store: LocalStore) -> None:

@@ -53,12 +53,14 @@ class Body:
         disposition: str | None = None,
         end: Any = None,
         delimited: bool = True,
+        announced: int | None = None,
     ) -> None:
         self._pieces = pieces
         self._end = end
         self.content_type = kind
         self.disposition = disposition
         self.delimited = delimited
+        self.content_length = announced
         self.closed = False
 
     def __enter__(self) -> Self:
@@ -67,7 +69,7 @@ class Body:
     def __exit__(self, *_: object) -> None:
         self.closed = True
 
-    def pump(self, write: Callable[[bytes], object], *, max_bytes: int, stop: Callable[[], bool]) -> Any:
+    def pump(self, write: Callable[[bytes], object], *, max_bytes: int, rule: str, stop: Callable[[], bool]) -> Any:
         for piece in self._pieces:
             if stop():
                 return Interrupted("stopped while the gateway was asked")
@@ -276,7 +278,7 @@ def test_a_policy_may_quarantine_what_was_not_scanned(store: LocalStore) -> None
     ("limits", "outcome"),
     [
         ({"deny_types": ("image/gif",)}, ("type-denied", "image/gif, which limits.deny_types refuses (image/gif)")),
-        ({"deny_types": ("video/*", "IMAGE/*")}, ("type-denied", "(IMAGE/*)")),
+        ({"deny_types": ("video/*", "IMAGE/*")}, ("type-denied", "(image/*)")),
         ({"allow_types": ("image/jpeg", "video/*")}, ("type-not-allowed", "none of limits.allow_types")),
         ({"allow_types": ("image/*",), "deny_types": ("image/gif",)}, ("type-denied", "(image/gif)")),
     ],
@@ -298,6 +300,96 @@ def test_a_type_that_the_policy_does_not_want_is_refused_with_the_rule(
 )
 def test_a_type_that_the_policy_wants_is_fetched(store: LocalStore, limits: Any) -> None:
     assert fetched(store, GIF, limits=limits).content_type == "image/gif"
+
+
+# sizes, and what is looked at before the rest is taken
+
+
+def pieces(head: bytes, count: int) -> list[bytes]:
+    return [head + bytes(4096), *([bytes(4096)] * count)]
+
+
+@pytest.mark.parametrize(
+    ("limits", "code", "reason"),
+    [
+        (
+            {"deny_types": ("video/*",)},
+            "type-denied",
+            "its type is video/mp4, which limits.deny_types refuses (video/*)",
+        ),
+        (
+            {"allow_types": ("image/*",)},
+            "type-not-allowed",
+            "its type is video/mp4, which is none of limits.allow_types",
+        ),
+        (
+            {"max_bytes_of": {"video/*": 4_500, "video/mp4": 4_200}},
+            "too-large",
+            'more than 4,200 bytes came, limits.max_bytes_of "video/mp4" is 4,200',
+        ),
+        ({"max_bytes": 5_000}, "too-large", "more than 5,000 bytes came, limits.max_bytes is 5,000"),
+    ],
+)
+def test_what_is_not_wanted_is_refused_when_its_first_bytes_are_there_and_no_more_is_taken(
+    store: LocalStore, root: Path, limits: Any, code: str, reason: str
+) -> None:
+    taken: list[int] = []
+
+    class Counted(Body):
+        def pump(self, write: Any, **more: Any) -> Any:
+            return super().pump(lambda piece: (write(piece), taken.append(len(piece))), **more)
+
+    product = fetch(store, Gateway(Counted(*pieces(b"\0\0\0\x18ftypmp42", 500), kind="image/png")), **limits)
+
+    assert isinstance(product, Refused)
+    assert (product.code, product.reason) == (code, reason)
+    assert product.received_bytes <= 3 * 4_200
+    assert sum(taken) <= 2 * 4_200
+    assert files(root) == []
+
+
+def test_a_size_that_is_announced_is_held_against_the_rule_for_its_type(store: LocalStore) -> None:
+    limits = {"max_bytes": 10_000, "max_bytes_of": {"video/*": 60_000, "image/*": 5_000}}
+    product = fetch(store, Gateway(Body(*pieces(GIF, 20), announced=50_000)), **limits)
+
+    assert product == Refused(
+        "too-large", '50,000 bytes are announced, limits.max_bytes_of "image/*" is 5,000', len(GIF) + 4096
+    )
+
+
+def test_a_size_that_is_too_much_for_any_type_is_refused_before_a_byte_is_taken(store: LocalStore) -> None:
+    product = fetch(
+        store, Gateway(Body(JPEG, announced=99_999)), max_bytes=10, max_bytes_of={"video/*": 60_000, "image/*": 5_000}
+    )
+
+    assert product == Refused("too-large", '99,999 bytes are announced, limits.max_bytes_of "video/*" is 60,000')
+
+
+def test_a_type_may_have_more_than_others(store: LocalStore) -> None:
+    product = fetched(store, JPEG, limits={"max_bytes": 10, "max_bytes_of": {"image/jpeg": len(JPEG)}})
+
+    assert product.size == len(JPEG)
+
+
+def test_a_body_of_unknown_size_stops_at_the_floor_of_free_space(store: LocalStore, root: Path) -> None:
+    floor = store.free_bytes() * 2
+    product = fetch(store, Gateway(Body(*pieces(JPEG, 5_000))), min_free=floor)
+
+    assert isinstance(product, Interrupted)
+    assert product.everybody
+    assert f"limits.min_free asks for {floor:,}" in product.reason
+    assert files(root) == []
+
+
+def test_where_no_file_can_be_made_the_gateway_is_not_asked(store: LocalStore, root: Path) -> None:
+    """A read-only disk costs no content tokens."""
+    fetched(store, JPEG)
+    gateway = Gateway(Body(JPEG))
+    product = fetch(store, gateway)  # the same lease again: its name is taken
+
+    assert isinstance(product, Failed)
+    assert (product.step, product.code) == (Step.STORE, "eexist")
+    assert gateway.minted == []
 
 
 # the gateway's troubles

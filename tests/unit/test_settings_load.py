@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 from mo_sync.errors import ConfigurationError, ExitCode
 from mo_sync.settings import Settings
 from mo_sync.settings.changes import Changes, changes, values_of
-from mo_sync.settings.keys import dotted
+from mo_sync.settings.keys import dotted, keys
 from mo_sync.settings.load import Loaded, load
 from mo_sync.settings.problems import SettingsInvalid
 
 SECRET = "f00dbabe-not-to-be-seen"
 DURATION = 'a duration like "500ms", "3s", "15m", "2h" or "30d"'
+TYPES = 'content types or patterns like "image/*"'
 SIZE = 'a size like "20MB", "1MiB" or "5GB"'
 
 
@@ -333,7 +334,7 @@ def test_everything_that_is_wrong_is_told_at_once_each_with_its_place_and_what_i
         'sync.workers (mo-sync.toml, line 5): found "many", allowed is a whole number, at least 1 and at most 1,024',
         f"sync.lease (mo-sync.toml, line 7): found 0.5, allowed is {DURATION}, at least 1s",
         f'limits.max_bytes (mo-sync.toml, line 12): found "5 apples", allowed is {SIZE}, at least 1B',
-        "limits.allow_types (mo-sync.toml, line 13): found 3, allowed is a list of texts",
+        f"limits.allow_types (mo-sync.toml, line 13): found 3, allowed is a list of {TYPES}",
         'limits.scan_status.BAD (mo-sync.toml, line 18): found "burn", allowed is "fetch" or "quarantine" or "refuse"',
         'log.level (MO_SYNC_LOG__LEVEL): found "loud", allowed is "debug" or "info" or "warning" or "error"',
     ]
@@ -388,7 +389,7 @@ def test_a_mistake_in_the_file_names_its_line_and_no_secret(
         ("MO_SYNC_GATWAY__TOKEN", SECRET, "there is no such setting; did you mean gateway.token?"),
         ("MO_SYNC_GATEWAY_TOKEN", SECRET, "there is no such variable; did you mean MO_SYNC_GATEWAY__TOKEN?"),
         ("MO_SYNC_DROP__KEEP", "burn", 'found "burn", allowed is "move" or "delete"'),
-        ("MO_SYNC_LIMITS__ALLOW_TYPES", "[oops", "found text that is not JSON, allowed is a list of texts, as JSON"),
+        ("MO_SYNC_LIMITS__ALLOW_TYPES", "[oops", f"found text that is not JSON, allowed is a list of {TYPES}, as JSON"),
         ("MO_SYNC_LIMITS__SCAN_STATUS", '{"OK": 1}', 'found 1, allowed is "fetch" or "quarantine" or "refuse"'),
     ],
 )
@@ -438,6 +439,37 @@ def test_a_table_as_json_wins_entry_by_entry(home: Home) -> None:
 
     assert loaded.settings.limits.scan_status == {"OK": "quarantine", "NONE": "fetch", "ODD": "fetch"}
     assert str(loaded.origins["limits.scan_status"]) == "MO_SYNC_LIMITS__SCAN_STATUS"
+
+
+def test_sizes_of_content_types_are_a_table_whose_names_are_patterns(home: Home) -> None:
+    home.write('[limits.max_bytes_of]\n"Video/*" = "100MB"\n"image/png" = 7\n')
+    home.environ["MO_SYNC_LIMITS__MAX_BYTES_OF"] = '{"image/png": "1MiB"}'
+
+    loaded = home.load()
+
+    assert loaded.settings.limits.max_bytes_of == {"video/*": 100_000_000, "image/png": 1_048_576}
+    key = keys()["limits", "max_bytes_of"]
+    assert key.shown(loaded.settings.limits.max_bytes_of) == '{ "video/*" = "100MB", "image/png" = "1MiB" }'
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            '[limits.max_bytes_of]\n"video/*" = "much"',
+            f'video/* (mo-sync.toml, line 2): found "much", allowed is {SIZE}',
+        ),
+        ("[limits.max_bytes_of]\nvideo = 5", f'video (mo-sync.toml, line 2): found "video", allowed is {TYPES}'),
+        ('[limits]\ndeny_types = ["mp4"]', f'(mo-sync.toml, line 2): found "mp4", allowed is a list of {TYPES}'),
+        ('[limits]\nallow_types = ["image/*; q=1"]', f'found "image/*; q=1", allowed is a list of {TYPES}'),
+    ],
+)
+def test_a_rule_that_could_never_match_is_an_error_and_no_rule(home: Home, text: str, problem: str) -> None:
+    home.write(text)
+
+    [found] = home.problems()
+
+    assert found.endswith(problem)
 
 
 def test_an_application_without_keys_is_an_application(home: Home) -> None:
