@@ -15,6 +15,7 @@ from mo_sync.cli.checks import LOCAL, Check, Examined, examine, of_error
 from mo_sync.cli.context import Context, context_of
 from mo_sync.cli.output import Output, age
 from mo_sync.cli.refreshing import refreshing
+from mo_sync.cli.scanning import scanning
 from mo_sync.clock import SystemClock
 from mo_sync.errors import ConfigurationError, ExitCode
 from mo_sync.gateway import Credentials, Gateway
@@ -105,7 +106,7 @@ def _findings(context: Context) -> Iterator[Check]:
     except ConfigurationError as error:
         yield of_error("configuration", error)
         return
-    yield from examine(examined, [*LOCAL, ("refresh", refreshing), ("gateway", gateway)])
+    yield from examine(examined, [*LOCAL, ("scanner", scanning), ("refresh", refreshing), ("gateway", gateway)])
 
 
 def _tell(output: Output, check: Check) -> None:

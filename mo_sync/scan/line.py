@@ -62,6 +62,11 @@ class Line(ClamdNetworkSocket):
         except OSError as error:
             raise CommunicationError(error.strerror or str(error)) from error
 
+    def _close_socket(self) -> None:
+        """The library closes what it did not get, too."""
+        if self.made:
+            super()._close_socket()
+
     def _connected(self) -> socket.socket:
         if not self._unix:
             return socket.create_connection((self.host, self.port), timeout=self._connect_s)
