@@ -91,7 +91,7 @@ class Daemon:
         before, self._paused = self._paused, worked.no_room
         if (worked.no_room is None) is not (before is None):
             if worked.no_room:
-                _log.error("reconcile.paused", reason=worked.no_room, hint="free space; it goes on by itself")
+                _log.error("reconcile.paused", reason=worked.no_room, hint="it goes on by itself when that is mended")
             else:
                 _log.info("reconcile.resumed")
         if not worked.idle and worked.no_room is None:

@@ -13,7 +13,7 @@ from mo_sync.verdicts import Step, Trouble
 
 __all__ = ["Inspection"]
 
-_SCANNER_REST_S: Final = 30.0
+_SCANNER_REST_S: Final = 10.0
 
 
 class Inspection:

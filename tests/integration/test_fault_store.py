@@ -18,9 +18,10 @@ from mo_sync.sandbox import Gateway
 from tests import mounts
 from tests.crash.nursery import Nursery
 from tests.crash.plants import TROUBLES
-from tests.trouble import Bed, secretive, shows_no_secret
+from tests.trouble import Bed, eventually, secretive, shows_no_secret
 
 SOMEBODY = 61_234
+MB = 1024 * 1024
 
 
 @pytest.fixture
@@ -101,6 +102,47 @@ def test_a_disk_that_is_mounted_read_only_ends_a_pass_with_75_and_nothing_is_tak
         assert nursery.run(bed.site.root, "--sync-now").code == 0
         shown = list(disk.rglob("*.gif")) or list(bed.site.media.rglob("*.gif"))
         assert [path.read_bytes() for path in shown] == [bed.truth[bed.ids["it"]]]
+
+
+@pytest.mark.root
+def test_a_daemon_below_min_free_records_but_fetches_nothing_and_goes_on_by_itself(
+    tmp_path: Path, gateway: Gateway
+) -> None:
+    mounts.needs_mounts()
+    with mounts.tmpfs(tmp_path / "disk", "size=24m") as disk:
+        settings = {"store": {"url": f"{disk}/media"}, "limits": {"min_free": "8MB"}, "sync": {"interval": "200ms"}}
+        bed = Bed(tmp_path / "site", gateway, settings=settings)
+        bed.site.media = disk / "media"
+        (disk / "others").write_bytes(bytes(20 * MB))
+        log = bed.site.root / "log"
+        with log.open("w") as lines, bed.site.start("run", stdout=lines, stderr=lines) as process:
+            try:
+                for number in range(3):
+                    bed.announce(f"{number}")
+                eventually(lambda: "reconcile.paused" in log_of(bed), what=lambda: log_of(bed))
+                eventually(lambda: bed.site.states() == {"pending": 3}, what=bed.reasons)
+                asked = gateway.requests.count()
+                (disk / "others").unlink()
+                eventually(lambda: bed.site.states() == {"stored": 3}, what=bed.reasons)
+                # One that announces to be more than there is room for waits, and holds up no other.
+                bed.announce("large", padding=19 * MB)
+                eventually(lambda: "bytes are announced" in str(bed.reasons()), what=bed.reasons)
+                bed.announce("small")
+                eventually(lambda: bed.state("small")[0] == "stored", what=bed.reasons)
+                process.terminate()
+                assert process.wait(30) == 0
+            finally:
+                process.kill()
+
+        assert asked == 0
+        assert "limits.min_free asks for 8,000,000" in log_of(bed)
+        assert "reconcile.resumed" in log_of(bed)
+        assert bed.state("large") == ("pending", 0)
+        assert bed.site.run("--sync-now").returncode == 4
+        subprocess.run(["mount", "-o", "remount,size=64m", disk], check=True)
+        assert bed.site.run("ledger", "retry", "--state", "pending").returncode == 0
+        assert bed.site.run("--sync-now").returncode == 0
+        bed.all_well()
 
 
 @pytest.fixture

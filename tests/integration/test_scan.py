@@ -180,6 +180,32 @@ def test_while_the_scanner_is_away_nothing_is_let_through_and_no_attempt_is_used
         bed.all_well()
 
 
+def test_a_daemon_waits_for_its_scanner_and_goes_on_by_itself(tmp_path: Path, gateway: Gateway) -> None:
+    needs_clamd()
+    with Clamd.running() as clamd:
+        bed = bed_with(tmp_path, gateway, clamd.addresses["unix"])
+        announce_file(bed, "before", PICTURE)
+        log = bed.site.root / "log"
+        with log.open("w") as lines, bed.site.start("run", stdout=lines, stderr=lines) as process:
+            try:
+                eventually(lambda: bed.site.states() == {"stored": 1}, what=bed.reasons)
+                clamd.kill()
+                announce_file(bed, "meanwhile", PICTURE + b"2")
+                eventually(lambda: "reconcile.paused" in log.read_text(), what=log.read_text)
+                clamd.start()
+                eventually(lambda: bed.site.states() == {"stored": 2}, what=bed.reasons)
+                eventually(lambda: "reconcile.resumed" in log.read_text(), what=log.read_text)
+                process.terminate()
+                assert process.wait(30) == 0
+            finally:
+                process.kill()
+
+    bed.all_well()
+    assert bed.state("meanwhile") == ("stored", 1)
+    assert "is out of reach" in log.read_text()
+    shows_no_secret(bed.site, log.read_text())
+
+
 def findings(bed: Bed) -> dict[str, tuple[str, str]]:
     done = bed.site.run("doctor", "--json")
     return {check["name"]: (check["level"], check["summary"]) for check in json.loads(done.stdout)["checks"]}
