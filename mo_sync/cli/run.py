@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +22,7 @@ from mo_sync.gateway.origins import in_clear
 from mo_sync.ledger import Ledger, queries
 from mo_sync.lifecycle import Settlement, State
 from mo_sync.service import Service
-from mo_sync.settings import Log, Settings
+from mo_sync.settings import Log, Metrics, Settings
 from mo_sync.settings.changes import changes
 from mo_sync.settings.load import Loaded
 
@@ -71,7 +72,32 @@ def run(ctx: typer.Context) -> int:
         return new, list(changes(old, new).needs_restart)
 
     with Service.open(settings, clock=clock) as service:
-        return int(Daemon(service, clock=clock, environ=context.environ, reload=reload).run())
+        daemon = Daemon(service, clock=clock, environ=context.environ, reload=reload)
+        with _measured(settings.metrics, service, daemon, clock):
+            return int(daemon.run())
+
+
+def _measured(
+    settings: Metrics, service: Service, daemon: Daemon, clock: Clock
+) -> contextlib.AbstractContextManager[None]:
+    """While the block runs, Prometheus may ask."""
+    if settings.listen is None:
+        return contextlib.nullcontext()
+    from mo_sync.metrics import Exposition, Seen, listening  # what few want, nobody else waits for
+
+    seen = Seen()
+    service.watch(seen.tell)
+    exposition = Exposition(
+        version=importlib.metadata.version("mo-sync"),
+        ledger=service.ledger,
+        store=service.store,
+        seen=seen,
+        pace=service.reconciler.pace,
+        in_the_air=service.reconciler.in_the_air,
+        ages=daemon.ages,
+        now=clock.now,
+    )
+    return listening(settings, exposition)
 
 
 def _warn_of_what_is_sent_in_clear(settings: Settings) -> None:

@@ -50,6 +50,10 @@ class Daemon:
         self._schedule = Schedule(self._ticks, clock)
         self._paused: str | None = None
 
+    def ages(self) -> dict[str, float]:
+        """For each job, the seconds since it last completed a tick."""
+        return self._ticks.ages()
+
     def run(self) -> ExitCode:
         """Work until SIGTERM or SIGINT; a second one stops at once. SIGHUP reads the settings again."""
         with heard([signal.SIGTERM, signal.SIGINT, signal.SIGHUP], self._on_signal):

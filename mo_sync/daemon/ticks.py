@@ -70,6 +70,12 @@ class Ticks:
         with self._lock:
             self._completed[name] = self._clock.monotonic()
 
+    def ages(self) -> dict[str, float]:
+        """For each job, the seconds since it last completed a tick."""
+        now = self._clock.monotonic()
+        with self._lock:
+            return {name: now - completed for name, completed in self._completed.items()}
+
     def late(self) -> list[str]:
         """The jobs that did not complete a tick within their limit."""
         now = self._clock.monotonic()

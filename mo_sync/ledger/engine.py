@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +10,7 @@ from sqlalchemy import exc as sa
 
 from mo_sync.errors import ConfigurationError, LedgerOutOfReach
 from mo_sync.ledger.dialect import driver_code, trouble_of
+from mo_sync.ledger.ownfile import watch
 from mo_sync.settings import Ledger as LedgerSettings
 
 __all__ = ["FOREIGN_ERRORS", "WRITE", "connect", "shown", "translated"]
@@ -142,17 +141,7 @@ def _postgresql(url: URL, settings: LedgerSettings) -> Engine:
 def _sqlite(url: URL, settings: LedgerSettings) -> Engine:
     # Parameters are bodies and phone numbers: no error may quote them.
     engine = create_engine(url, connect_args={"timeout": settings.busy_timeout}, hide_parameters=True)
-    path = Path(str(url.database))
-
-    @event.listens_for(engine, "do_connect")
-    def make_file(*_: Any) -> None:
-        """The file, made by us rather than by SQLite, is never readable by everybody.
-
-        One that is there is never opened: closing it again would drop every lock that this process has on it, and
-        another one would then remove the write-ahead log from under us ("How To Corrupt", sqlite.org, 2.2).
-        """
-        with contextlib.suppress(OSError):
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640))
+    watch(engine, Path(str(url.database)))
 
     @event.listens_for(engine, "connect")
     def set_up(connection: Any, _: Any) -> None:

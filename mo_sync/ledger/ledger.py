@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from mo_sync.ledger.dialect import reading
 from mo_sync.ledger.engine import WRITE, connect, shown, translated
 from mo_sync.ledger.migrate import bring_up_to_date
+from mo_sync.ledger.ownfile import still_there
 from mo_sync.settings import Ledger as LedgerSettings
 
 __all__ = ["Ledger", "in_transaction"]
@@ -74,8 +75,12 @@ class Ledger:
         _here.depth = getattr(_here, "depth", 0) + 1
         try:
             options = {WRITE: True} if write else reading(self.dialect)
-            with self._engine.connect().execution_options(**options) as connection, connection.begin():
-                yield connection
+            with self._engine.connect().execution_options(**options) as connection:
+                still_there(connection)
+                with connection.begin():
+                    yield connection
+                if write:  # else what was committed is where nobody will find it
+                    still_there(connection)
         except SQLAlchemyError as error:
             ours = translated(error, self.name)
             if ours is None:

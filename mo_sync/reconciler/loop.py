@@ -139,6 +139,10 @@ class Reconciler:
         """How many claims are being worked on."""
         return len(self._flight)
 
+    def pace(self, application_id: str) -> int:
+        """How many of its attachments may be fetched at once now, as its gateway bears it."""
+        return self._paces.limit(application_id, self._clock.monotonic())
+
     def close(self, *, grace_s: float, hurry: threading.Event | None = None) -> bool:
         """Let running fetches finish within ``grace_s`` seconds, then break them off and give their claims back.
 

@@ -7,6 +7,7 @@ from mo_sync.settings.model import (
     Ledger,
     Limits,
     Log,
+    Metrics,
     Retry,
     Scan,
     Settings,
@@ -14,4 +15,17 @@ from mo_sync.settings.model import (
     Sync,
 )
 
-__all__ = ["Application", "Drop", "Gateway", "Ledger", "Limits", "Log", "Retry", "Scan", "Settings", "Store", "Sync"]
+__all__ = [
+    "Application",
+    "Drop",
+    "Gateway",
+    "Ledger",
+    "Limits",
+    "Log",
+    "Metrics",
+    "Retry",
+    "Scan",
+    "Settings",
+    "Store",
+    "Sync",
+]

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from mo_sync.settings.keys import Name, dotted
 from mo_sync.settings.problems import MASK, Given, Problem
 
-__all__ = ["wrong_addresses"]
+__all__ = ["host_and_port", "wrong_addresses"]
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _USER = re.compile(r"//.*@")
@@ -23,6 +23,7 @@ _LEDGERS = ("sqlite", "sqlite+pysqlite", "postgresql", "postgresql+psycopg")
 _GATEWAY = "allowed is scheme and host, like https://api.syniverse.com"
 _LEDGER = "allowed is sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE"
 _STORE = "allowed is a folder"
+_LISTEN = "allowed is HOST:PORT, like 127.0.0.1:9464"
 _CLAMD = "allowed is unix:/PATH or tcp://HOST:PORT, as LocalSocket or TCPSocket in clamd.conf say"
 
 
@@ -32,6 +33,26 @@ def wrong_addresses(given: Mapping[Name, Given]) -> Iterator[Problem]:
         value = given.get(name)
         if value is not None and isinstance(value.value, str) and (message := look(value.value)):
             yield Problem(dotted(name), str(value.origin), message)
+
+
+def host_and_port(address: str) -> tuple[str, int]:
+    """Where to listen. Raises ValueError when it is no such address.
+
+    >>> host_and_port("127.0.0.1:9464"), host_and_port("[::1]:80")
+    (('127.0.0.1', 9464), ('::1', 80))
+    """
+    parts = urlsplit(f"//{address}")
+    if not parts.hostname or not parts.port or parts.netloc != address or "@" in address:
+        raise ValueError("no host and port")
+    return parts.hostname, parts.port
+
+
+def _listen(address: str) -> str | None:
+    try:
+        host_and_port(address)
+    except ValueError:
+        return f"found {_shown(address)}, {_LISTEN}"
+    return None
 
 
 def _gateway(url: str) -> str | None:
@@ -99,6 +120,7 @@ _LOOKS: Mapping[Name, Callable[[str], str | None]] = {
     ("gateway", "base_url"): _gateway,
     ("gateway", "proxy"): _proxy,
     ("ledger", "url"): _ledger,
+    ("metrics", "listen"): _listen,
     ("scan", "clamd"): _clamd,
     ("store", "url"): _store,
 }

@@ -19,6 +19,7 @@ __all__ = [
     "Ledger",
     "Limits",
     "Log",
+    "Metrics",
     "Retry",
     "Scan",
     "Settings",
@@ -188,6 +189,16 @@ class Scan(_Section):
     )
 
 
+class Metrics(_Section):
+    """Numbers for Prometheus, while `mo-sync run` runs."""
+
+    listen: str | None = Field(
+        None,
+        description="Where they can be asked for; nowhere when absent. They hold no names, numbers or files.",
+        examples=["127.0.0.1:9464"],
+    )
+
+
 class Log(_Section):
     """What is logged and how."""
 
@@ -209,4 +220,5 @@ class Settings(_Section):
     retry: Retry = Retry()
     limits: Limits = Limits()
     scan: Scan = Scan()
+    metrics: Metrics = Metrics()
     log: Log = Log()

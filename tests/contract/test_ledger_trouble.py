@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ import pytest
 from sqlalchemy import event, select
 
 from mo_sync.errors import LedgerOutOfReach
-from mo_sync.ledger import Ledger, in_transaction
+from mo_sync.ledger import Ledger, in_transaction, queries
 from mo_sync.ledger.claims import claim, expire
 from mo_sync.ledger.schema import attachment
 from mo_sync.settings import Ledger as LedgerSettings
@@ -319,6 +320,52 @@ def test_a_postgresql_that_stops_is_told_and_used_again_when_it_is_back(own_serv
         recorded(ledger, announced("late", "late", ["late"]))
         assert column(ledger, "select distinct attempts from attachment") == [0]
         assert one(ledger, "select count(*) n from message") == {"n": 6}
+
+
+@pytest.mark.parametrize("what", ["moved", "removed", "replaced"])
+def test_a_file_that_is_no_longer_the_ledger_is_written_to_no_more(tmp_path: Path, what: str) -> None:
+    """Who has a file open could go on for days with one that nobody will ever find again (P1)."""
+    file, away = tmp_path / "ledger.db", tmp_path / "away.db"
+    with Ledger.open(LedgerSettings(url=f"sqlite:///{file}")) as ledger:
+        recorded(ledger, *items(3))
+        os.link(file, away)
+        file.unlink()
+        if what == "replaced":
+            file.write_bytes(b"")
+        elif what == "removed":
+            away.unlink()
+
+        for _ in range(2):
+            with pytest.raises(LedgerOutOfReach, match="moved, removed or replaced while it was open"):
+                recorded(ledger, announced("late", "late", ["late"]))
+            with pytest.raises(LedgerOutOfReach, match="ledger-gone"):
+                queries.counts(ledger)
+        assert file.exists() == (what == "replaced"), "an empty one would be taken for a ledger"
+        if what == "removed":
+            return
+        away.replace(file)
+        assert recorded(ledger, announced("late", "late", ["late"]))[0] == "new"
+        assert one(ledger, "select count(*) n from message") == {"n": 4}
+
+
+def test_what_was_committed_to_a_file_that_is_gone_is_not_called_recorded(tmp_path: Path) -> None:
+    file = tmp_path / "ledger.db"
+    with Ledger.open(LedgerSettings(url=f"sqlite:///{file}")) as ledger:
+        with pytest.raises(LedgerOutOfReach, match="ledger-gone"), ledger.begin() as connection:
+            connection.exec_driver_sql("delete from event")
+            file.rename(tmp_path / "away.db")
+        assert not in_transaction()
+
+
+def test_threads_whose_connections_are_new_find_no_other_file(tmp_path: Path) -> None:
+    file = tmp_path / "ledger.db"
+    with Ledger.open(LedgerSettings(url=f"sqlite:///{file}")) as ledger, ledger.read():
+        file.rename(tmp_path / "away.db")
+        with ThreadPoolExecutor(3) as pool:
+            errors = [pool.submit(queries.counts, ledger).exception(10) for _ in range(3)]
+
+    assert {type(error) for error in errors} == {LedgerOutOfReach}
+    assert not file.exists()
 
 
 def test_connections_that_an_administrator_ends_are_made_anew(house: House) -> None:

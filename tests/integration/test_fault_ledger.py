@@ -98,6 +98,28 @@ def test_a_daemon_waits_for_a_locked_ledger_and_settles_what_was_fetched_meanwhi
     shows_no_secret(bed.site, said(bed))
 
 
+def test_a_daemon_whose_ledger_is_moved_away_acknowledges_nothing_until_it_is_back(
+    tmp_path: Path, gateway: Gateway
+) -> None:
+    """What it wrote to a file without a name would be lost."""
+    bed = Bed(tmp_path / "site", gateway, settings={"sync": {"interval": "200ms"}, "drop": {"interval": "200ms"}})
+    ledger, away = bed.site.root / "ledger.db", bed.site.root / "away"
+    with running(bed):
+        bed.announce("before")
+        eventually(lambda: bed.site.states() == {"stored": 1}, what=bed.reasons)
+        ledger.rename(away)
+        bed.announce("meanwhile")
+        eventually(lambda: "moved, removed or replaced" in said(bed), what=lambda: said(bed))
+        done = [path.name for path in (bed.site.drop_folder / "done").rglob("*.json")]
+        assert len(done) == 1, "only what is recorded is filed away"
+        assert not ledger.exists()
+        away.rename(ledger)
+        eventually(lambda: bed.site.states() == {"stored": 2}, what=lambda: said(bed))
+
+    bed.all_well()
+    shows_no_secret(bed.site, said(bed))
+
+
 @pytest.mark.parametrize("command", ["--sync-now", "run"])
 def test_a_damaged_ledger_is_told_with_75_and_neither_it_nor_the_drop_folder_is_touched(
     tmp_path: Path, gateway: Gateway, command: str

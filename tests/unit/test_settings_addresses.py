@@ -16,7 +16,7 @@ from mo_sync.settings.problems import SettingsInvalid
 from mo_sync.store.address import folder_of
 
 SECRET = "f00dbabe-not-to-be-seen"
-NAMES = ("gateway.base_url", "gateway.proxy", "ledger.url", "scan.clamd", "store.url")
+NAMES = ("gateway.base_url", "gateway.proxy", "ledger.url", "metrics.listen", "scan.clamd", "store.url")
 WRONG = {
     "gateway.base_url": [
         ("ftp://x", 'found "ftp://x", allowed is scheme and host, like https://api.syniverse.com'),
@@ -40,6 +40,14 @@ WRONG = {
         ("sqlite:///:memory:", "a ledger in memory would forget"),
         ("", 'found "", allowed is'),
     ],
+    "metrics.listen": [
+        ("9464", 'found "9464", allowed is HOST:PORT, like 127.0.0.1:9464'),
+        ("127.0.0.1", "allowed is"),
+        ("127.0.0.1:0", "allowed is"),
+        ("http://127.0.0.1:9464", "allowed is"),
+        ("127.0.0.1:9464/metrics", "allowed is"),
+        ("me@127.0.0.1:9464", "allowed is"),
+    ],
     "scan.clamd": [
         ("/run/clamd.ctl", 'found "/run/clamd.ctl", allowed is unix:/PATH or tcp://HOST:PORT'),
         ("unix:clamd.ctl", "allowed is"),
@@ -58,6 +66,7 @@ GOOD = {
     "gateway.base_url": ["https://api.syniverse.com", "http://127.0.0.1:8080/", "HTTPS://Host/path", "http://[::1]:1"],
     "gateway.proxy": ["", "proxy:3128", "http://me:word@proxy:3128", "HTTPS://proxy"],
     "ledger.url": ["sqlite:///l.db", "sqlite:////srv/l.db", "postgresql://mo:a/b@db:5/x", "sqlite+pysqlite:///l"],
+    "metrics.listen": ["127.0.0.1:9464", "localhost:80", "[::1]:9464", "0.0.0.0:1"],
     "scan.clamd": ["unix:/run/clamav/clamd.ctl", "unix:///run/c.ctl", "tcp://127.0.0.1:3310", "tcp://[::1]:3310"],
     "store.url": ["media", "/srv/media", "file:///srv/my%20media", "file://localhost/srv", "odd:name"],
 }

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from mo_sync.settings import Scan, Settings
+from mo_sync.settings import Metrics, Scan, Settings
 from mo_sync.settings.keys import ANY_ID, dotted, find, keys, nearest
 from mo_sync.settings.load import load
 from mo_sync.settings.places import flat, lines_of
@@ -141,7 +141,12 @@ def test_every_line_of_the_template_that_is_commented_out_is_right_when_it_is_no
         after = load(path, environ={}, cwd=tmp_path).settings
 
         assert tomllib.loads(f"{key} = {value}")
-        without_examples = {"applications": {}, "gateway": before.gateway, "scan": _without_clamd(after)}
+        without_examples = {
+            "applications": {},
+            "gateway": before.gateway,
+            "scan": _without_clamd(after),
+            "metrics": Metrics(),
+        }
         assert after.model_copy(update=without_examples) == before
     assert named == {name[-1] for name in keys()}
 
