@@ -5,13 +5,16 @@ PostgreSQL refuses to run as root, so there it runs as ``nobody``. Where it cann
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import itertools
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +73,20 @@ class Server:
         if (data / "postmaster.pid").exists():
             self._call("pg_ctl", "-D", str(data), "-w", "-m", "immediate", "stop")
 
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """While the block runs it stands still (SIGSTOP), with everything that is open staying open."""
+        main = int((self._folder / "data" / "postmaster.pid").read_text().split()[0])
+        family = [main, *_children(main)]
+        for process in family:
+            os.kill(process, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in [*family, *_children(main)]:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGCONT)
+
     def stop(self) -> None:
         """Stop the server and remove what it left."""
         self.halt()
@@ -107,6 +124,12 @@ class Server:
     def _log(self) -> str:
         log = self._folder / "log"
         return log.read_text(errors="replace")[-400:] if log.exists() else ""
+
+
+def _children(process: int) -> list[int]:
+    with contextlib.suppress(FileNotFoundError):
+        return [int(pid) for pid in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+    return []
 
 
 def _name(url: str) -> str:

@@ -109,6 +109,7 @@ def lock_for_migration(connection: Connection) -> None:
         # A large ledger may take its time, and those who come meanwhile wait for it.
         connection.exec_driver_sql("set local lock_timeout = '15min'")
         connection.exec_driver_sql("set local statement_timeout = 0")
+        connection.connection.dbapi_connection.patience_s = None  # type: ignore[union-attr]  # see patience.py
         connection.exec_driver_sql(f"select pg_advisory_xact_lock({_MIGRATION_LOCK})")
 
 

@@ -57,7 +57,7 @@ FOREIGN_ERRORS: Final[dict[type[sa.SQLAlchemyError], str | None]] = {
 }
 """What SQLAlchemy's errors mean when the driver's own code says no more; None: not the ledger's trouble."""
 
-_STATEMENT_MS: Final = 60_000
+_SHORTEST_STATEMENT_S: Final = 10.0
 
 
 def connect(settings: LedgerSettings) -> Engine:
@@ -117,25 +117,41 @@ def _url(text: str) -> URL:
 
 
 def _postgresql(url: URL, settings: LedgerSettings) -> Engine:
+    from mo_sync.ledger.patience import PatientConnection  # the driver is an extra
+
     # 0 means "for ever" to PostgreSQL.
     wait_ms = max(1, int(settings.busy_timeout * 1000))
     # What is committed is on the disk, also on a server that is set up to be faster than safe. No statement of ours is
-    # long: one that takes a minute hangs, and is better tried again.
-    options = f"-c lock_timeout={wait_ms} -c timezone=UTC -c synchronous_commit=on -c statement_timeout={_STATEMENT_MS}"
+    # long: one that takes so long hangs, and is better tried again.
+    longest_s = max(_SHORTEST_STATEMENT_S, 4 * settings.busy_timeout)
+    limits = f"-c lock_timeout={wait_ms} -c statement_timeout={int(longest_s * 1000)}"
     arguments = {
-        "options": options,
+        "options": f"{limits} -c timezone=UTC -c synchronous_commit=on",
         "application_name": "mo-sync",
         "connect_timeout": max(2, int(settings.busy_timeout)),
-        # A server that vanished without a word is noticed within a minute, where TCP alone would take a quarter hour.
+        # A server that vanished without a word is noticed also while nobody waits for it.
         "keepalives": 1,
         "keepalives_idle": 15,
         "keepalives_interval": 5,
         "keepalives_count": 3,
         "tcp_user_timeout": 30_000,
     }
-    return create_engine(
+    engine = create_engine(
         url, pool_pre_ping=True, isolation_level="READ COMMITTED", connect_args=arguments, hide_parameters=True
     )
+
+    @event.listens_for(engine, "do_connect")
+    def connect_patiently(_: Any, __: Any, given: list[Any], named: dict[str, Any]) -> PatientConnection:
+        return PatientConnection.connect(*given, **named)
+
+    @event.listens_for(engine, "connect")
+    @event.listens_for(engine, "checkin")
+    def be_patient(connection: Any, _: Any) -> None:
+        # Longer than the server's own limit, so that the server is the one to say so as long as it can.
+        if connection is not None:
+            connection.patience_s = longest_s * 1.25
+
+    return engine
 
 
 def _sqlite(url: URL, settings: LedgerSettings) -> Engine:

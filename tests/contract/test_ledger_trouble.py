@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
@@ -366,6 +367,44 @@ def test_threads_whose_connections_are_new_find_no_other_file(tmp_path: Path) ->
 
     assert {type(error) for error in errors} == {LedgerOutOfReach}
     assert not file.exists()
+
+
+def test_a_postgresql_that_stands_still_is_given_up_in_time_and_used_again_when_it_goes_on(own_server: Server) -> None:
+    """P13. Nothing of TCP's helps here: the server's machine is alive, and answers in its place."""
+    url = own_server.database()
+    with Ledger.open(LedgerSettings(url=url, busy_timeout=0.5)) as ledger:
+        recorded(ledger, *items(5))
+        with own_server.frozen():
+            began = time.monotonic()
+            with pytest.raises(LedgerOutOfReach, match="ledger-gone"):
+                recorded(ledger, announced("late", "late", ["late"]))
+            with pytest.raises(LedgerOutOfReach, match="ledger-gone"):
+                Ledger.open(LedgerSettings(url=url, busy_timeout=0.5))
+            took_s = time.monotonic() - began
+            assert not in_transaction()
+
+        assert took_s < 60
+        assert recorded(ledger, announced("late", "late", ["late"]))[0] == "new"
+        assert one(ledger, "select count(*) n from message") == {"n": 6}
+
+
+def test_a_commit_that_was_not_answered_is_tried_again_and_done_once(own_server: Server) -> None:
+    """Nobody knows whether the server did it: an event's key and a lease tell."""
+    with Ledger.open(LedgerSettings(url=own_server.database(), busy_timeout=0.5)) as ledger:
+        event_to_record = announced("one", "one", ["one"])
+        frozen = contextlib.ExitStack()
+        with pytest.raises(LedgerOutOfReach, match="ledger-gone"), frozen:
+
+            @event.listens_for(ledger._engine, "commit", once=True)
+            def freeze(_: Any) -> None:
+                frozen.enter_context(own_server.frozen())
+
+            recorded(ledger, event_to_record)
+        again = recorded(ledger, event_to_record)
+
+        assert again[0] in ("new", "duplicate")
+        assert one(ledger, "select count(*) n from event") == {"n": 1}
+        assert one(ledger, "select count(*) n from attachment") == {"n": 1}
 
 
 def test_connections_that_an_administrator_ends_are_made_anew(house: House) -> None:

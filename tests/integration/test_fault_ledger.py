@@ -192,6 +192,34 @@ def test_a_daemon_lives_through_a_restart_of_postgresql_in_the_midst_of_its_work
         assert secret not in said(bed)
 
 
+def test_a_daemon_lives_through_a_postgresql_that_stands_still_and_catches_up(tmp_path: Path, gateway: Gateway) -> None:
+    """Its connections stay open and nothing comes: each is given up after a while, and the daemon goes on."""
+    try:
+        server = Server()
+    except Missing as missing:
+        pytest.skip(f"NO POSTGRESQL HERE, so none was stopped: {missing}")
+    with contextlib.ExitStack() as stack:
+        stack.callback(server.stop)
+        url = server.database()
+        settings = {"ledger": {"url": url, "busy_timeout": "1s"}, "sync": {"interval": "200ms", "lease": "60s"}}
+        bed = Bed(tmp_path / "site", gateway, settings=settings)
+        with running(bed):
+            bed.announce("before")
+            eventually(lambda: "attachment.stored" in said(bed), what=lambda: said(bed))
+            bed.announce("amid", named("stall-body", seconds=0.8))
+            assert gateway.requests.wait_for(1, step="mint", attachment_id=bed.ids["amid"], timeout_s=LIMIT_S)
+            with server.frozen():
+                bed.announce("dropped meanwhile")
+                eventually(lambda: "settle.waiting" in said(bed), what=lambda: said(bed))
+                eventually(lambda: "tick.out-of-reach" in said(bed), what=lambda: said(bed))
+            eventually(lambda: states(url) == {"stored": 3}, what=lambda: said(bed))
+        attempts = ask(url, "select outcome, count(*) from attempt group by outcome")
+
+    assert attempts == [("stored", 3)]
+    assert sorted(bed.site.files().values()) == sorted(bed.truth.values())
+    assert "Traceback" not in said(bed)
+
+
 def ask(url: str, sql: str) -> list[tuple[object, ...]]:
     with psycopg.connect(url.replace("+psycopg", "")) as connection:
         return connection.execute(sql).fetchall()  # type: ignore[arg-type]
