@@ -41,13 +41,14 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """What became of a batch: the counts, and which of its events (by index) were not understood and why.
+    """What became of a batch: the counts, which of its events (by index) were not understood and why, and each outcome.
 
     An event that was rejected before and comes again counts as a duplicate, but is among the rejections all the same.
     """
 
     receipt: Receipt
     rejections: tuple[tuple[int, Rejected], ...]
+    outcomes: tuple[Recorded, ...]
 
 
 class Intake:
@@ -64,13 +65,17 @@ class Intake:
         ``errors`` holds, by index, those that a feed could not even cut out of what it received: they are recorded as
         rejected, with their bytes. Raises LedgerOutOfReach, and then none of them is recorded.
         """
-        parsed = [(raw, self._parsed(raw, errors.get(index))) for index, raw in enumerate(raws)]
+        return self.record_parsed([(raw, self._parsed(raw, errors.get(index))) for index, raw in enumerate(raws)])
+
+    def record_parsed(self, parsed: Sequence[tuple[RawEvent, Envelope | Rejected]]) -> Recording:
+        """The same for events that their feed has parsed already."""
         outcomes = record(self._ledger, parsed, now=self._clock.now(), give_up_after_s=self._give_up_after_s)
         rejections = (
             (index, _rejection(event, outcome))
             for index, ((_, event), outcome) in enumerate(zip(parsed, outcomes, strict=True))
         )
-        return Recording(_receipt(outcomes), tuple((index, why) for index, why in rejections if why is not None))
+        told = tuple((index, why) for index, why in rejections if why is not None)
+        return Recording(_receipt(outcomes), told, tuple(outcomes))
 
     def _parsed(self, raw: RawEvent, error: EventError | None) -> Envelope | Rejected:
         return parse(raw) if error is None else rejected(raw.body, error)

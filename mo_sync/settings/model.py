@@ -20,6 +20,7 @@ __all__ = [
     "Limits",
     "Log",
     "Metrics",
+    "Relay",
     "Retry",
     "Scan",
     "Settings",
@@ -115,6 +116,51 @@ class Drop(_Section):
     settle: Duration = Field(1.0, description="How long a file must stand still before it is taken.")
     keep: Literal["move", "delete"] = Field("move", description="After the commit: move to `done/`, or delete.")
     pattern: str = Field("*", description="Only files whose names match are taken (shell pattern).")
+
+
+class Relay(_Section):
+    """The receiver of the event service's POSTs: `mo-sync relay`, and inside `mo-sync run` when it listens."""
+
+    listen: str | None = Field(None, description="Where it listens; nowhere when absent.", examples=["127.0.0.1:8080"])
+    path: str = Field("/events", description="The path that events are posted to.")
+    rotate: Duration = Field(1.0, gt=0, description="How old a segment in the drop folder may become.")
+    rotate_bytes: Size = Field(8_000_000, ge=1024, description="How large a segment in the drop folder may become.")
+    max_body: Size = Field(1024 * 1024, ge=1024, description="Larger bodies are refused, also when they are unpacked.")
+    commit_timeout: Duration = Field(
+        2.0, gt=0, description="How long the ledger may take; then events go to the drop folder instead."
+    )
+    unreadable: Literal["keep", "refuse"] = Field(
+        "keep", description="What is not understood is kept as `rejected` and acknowledged, or refused with 400."
+    )
+    basic: SecretStr | None = Field(
+        None, description="Who may post: `USER:PASSWORD`, one a line; better given as `basic_file`.", examples=["…"]
+    )
+    basic_file: Path | None = Field(
+        None, description="A file with `USER:PASSWORD` on each line.", examples=["relay.users"]
+    )
+    bearer: SecretStr | None = Field(
+        None, description="Bearer tokens that may post, one a line; better given as `bearer_file`.", examples=["…"]
+    )
+    bearer_file: Path | None = Field(
+        None, description="A file with a bearer token on each line.", examples=["relay.tokens"]
+    )
+    networks: tuple[str, ...] = Field(
+        (), description="Only from these networks (`203.0.113.0/24`); from all when empty."
+    )
+    trusted_proxies: tuple[str, ...] = Field(
+        (), description="Networks of proxies whose `X-Forwarded-For` tells who posts."
+    )
+    anonymous: bool = Field(
+        False, description="Let anybody post, without a password or token, on a public address too."
+    )
+    certificate: Path | None = Field(None, description="TLS: the certificate chain (PEM).", examples=["relay.pem"])
+    certificate_key: Path | None = Field(None, description="TLS: its private key (PEM).", examples=["relay.key"])
+    client_ca: Path | None = Field(
+        None, description="TLS: only clients with a certificate of these authorities (PEM).", examples=["ess-ca.pem"]
+    )
+    max_connections: int = Field(1_000, ge=1, le=100_000, description="More connections at once are refused with 503.")
+    header_timeout: Duration = Field(10.0, gt=0, description="How long a request's headers may take.")
+    body_timeout: Duration = Field(30.0, gt=0, description="How long a request's body may take.")
 
 
 class Ledger(_Section):
@@ -214,6 +260,7 @@ class Settings(_Section):
     gateway: Gateway = Gateway()
     applications: dict[str, Application] = Field({}, description="Applications with tokens of their own.")
     drop: Drop = Drop()
+    relay: Relay = Relay()
     ledger: Ledger = Ledger()
     store: Store = Store()
     sync: Sync = Sync()

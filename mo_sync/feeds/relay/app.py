@@ -1,0 +1,117 @@
+"""The relay as an ASGI application: plain, since every event passes here.
+
+The order is fixed: where (404, 405), who (401, 403, 429), what (413, 415), then the body, then durable, then 202.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any, Final
+
+import structlog
+
+from mo_sync.clock import Clock
+from mo_sync.feeds.relay.admission import Admission, client_of
+from mo_sync.feeds.relay.answers import HEALTHY, Answer, kept, refusal
+from mo_sync.feeds.relay.bodies import NoBody, Receive, read, unpacked, unwanted
+from mo_sync.feeds.relay.commit import Committer, NotKept
+from mo_sync.feeds.relay.submission import KEPT_HEADERS, Submission
+from mo_sync.settings import Relay
+
+__all__ = ["RelayApp"]
+
+_log = structlog.get_logger(__name__)
+
+Scope = MutableMapping[str, Any]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+_RETRY_AFTER_S: Final = 5
+_CHALLENGE: Final = 'Basic realm="mo-sync", charset="UTF-8"'
+_MOST_KEPT: Final = 8
+_LONGEST_KEPT: Final = 500
+_NOTHING: Mapping[str, str] = {}
+
+
+class RelayApp:
+    """Answers one request at a time, any number at once. Its ``committer`` and ``admission`` are of the same loop."""
+
+    def __init__(self, settings: Relay, admission: Admission, committer: Committer, clock: Clock) -> None:
+        self._settings = settings
+        self._admission = admission
+        self._committer = committer
+        self._clock = clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request, as ASGI has it."""
+        if scope["type"] != "http":
+            return
+        try:
+            answer = await self._answer(scope, receive)
+        except NoBody as error:
+            answer = error.answer
+        if answer.status != 202:
+            self._tell(scope, answer)
+        await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+        await send({"type": "http.response.body", "body": answer.body})
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Answer:
+        if scope["path"] != self._settings.path:
+            return self._elsewhere(scope)
+        if scope["method"] != "POST":
+            return _not_allowed(scope, "POST")
+        headers = dict(scope["headers"])
+        refused = self._refused(scope, headers)
+        if refused is not None:
+            return refused
+        settings = self._settings
+        if answer := unwanted(headers, max_body=settings.max_body):
+            return answer
+        body = await read(receive, max_body=settings.max_body, within_s=settings.body_timeout)
+        if encoding := headers.get(b"content-encoding"):
+            body = unpacked(body, encoding, max_body=settings.max_body)
+        try:
+            outcome = await self._committer.keep(Submission(body, self._clock.now(), _kept_of(scope["headers"])))
+        except NotKept:
+            return refusal(503, "it cannot be kept now", retry_after_s=_RETRY_AFTER_S)
+        return kept(outcome, refuse_unreadable=settings.unreadable == "refuse")
+
+    def _refused(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Answer | None:
+        peer = (scope.get("client") or ("",))[0]
+        proxies = self._admission.rules.proxies
+        if proxies:
+            forwarded = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
+            peer = client_of(peer, forwarded, proxies)
+        no = self._admission.judge(peer, headers.get(b"authorization"), now_s=self._clock.monotonic())
+        if no is None:
+            return None
+        challenge = _CHALLENGE if no.status == 401 else ""
+        return refusal(no.status, no.reason, challenge=challenge, close=True)
+
+    def _elsewhere(self, scope: Scope) -> Answer:
+        """Whether it lives, and whether it could keep an event: for load balancers, without a password."""
+        if scope["path"] not in ("/healthz", "/readyz"):
+            return refusal(404, f"events are posted to {self._settings.path}")
+        if scope["method"] not in ("GET", "HEAD"):
+            return _not_allowed(scope, "GET, HEAD")
+        if scope["path"] == "/readyz" and self._committer.trouble is not None:
+            return refusal(503, "nothing can be kept now", retry_after_s=_RETRY_AFTER_S)
+        return HEALTHY
+
+    def _tell(self, scope: Scope, answer: Answer) -> None:
+        if scope["path"] in ("/healthz", "/readyz") and answer is HEALTHY:
+            return
+        client = (scope.get("client") or ("",))[0]
+        _log.info("relay.refused", status=answer.status, method=scope["method"], path=scope["path"][:80], client=client)
+
+
+def _not_allowed(scope: Scope, methods: str) -> Answer:
+    no = refusal(405, f"only {methods} is understood here")
+    del scope
+    return Answer(no.status, no.body, (*no.headers, (b"allow", methods.encode())))
+
+
+def _kept_of(headers: list[tuple[bytes, bytes]]) -> Mapping[str, str]:
+    """The event service's own headers; most requests of others have none."""
+    found = [(name, value) for name, value in headers if name.startswith(KEPT_HEADERS)]
+    if not found:
+        return _NOTHING
+    return {name.decode("latin-1"): value[:_LONGEST_KEPT].decode("latin-1") for name, value in found[:_MOST_KEPT]}

@@ -1,0 +1,187 @@
+"""Group commit: requests that arrive while one batch is being made durable share the next.
+
+One batch at a time, in two ways. The ledger first, where there is one; a batch that it does not take in time goes to
+the spool, and is acknowledged from there. What the ledger takes all the same, later, is known again by its key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, Protocol
+
+import structlog
+
+from mo_sync.clock import Clock
+from mo_sync.errors import MoSyncError
+from mo_sync.feeds.relay.submission import Kept, Submission
+
+__all__ = ["Committer", "NotKept", "Sink"]
+
+_log = structlog.get_logger(__name__)
+
+_MOST_EVENTS: Final = 1_000
+_MOST_BYTES: Final = 8 * 1024 * 1024
+_TRY_AGAIN_S: Final = 5.0
+
+Waiting = tuple[Submission, "asyncio.Future[Kept]"]
+
+
+class Sink(Protocol):
+    """Where a batch is made durable."""
+
+    def keep(self, batch: Sequence[Submission]) -> list[Kept]:
+        """When this answers, all of ``batch`` is durable; what became of each, in order. Raises MoSyncError."""
+
+
+class NotKept(Exception):
+    """It could not be made durable, or there is no room for more: it must be sent again."""
+
+
+class Committer:
+    """Takes submissions on an event loop. ``ledger`` may be missing; ``spool`` is the way that is always there.
+
+    ``timeout_s`` is how long the ledger may take for one batch, ``most_waiting`` how many bytes may wait.
+    """
+
+    def __init__(
+        self,
+        ledger: Sink | None,
+        spool: Sink,
+        clock: Clock,
+        *,
+        timeout_s: float,
+        most_waiting: int,
+        tend: Callable[[], float],
+    ) -> None:
+        self._ledger = ledger
+        self._spool = spool
+        self._clock = clock
+        self._timeout_s = timeout_s
+        self._most_waiting = most_waiting
+        self._tend = tend
+        self._queue: deque[Waiting] = deque()
+        self._bytes = 0
+        self._arrived = asyncio.Event()
+        self._closing = False
+        self._ledger_thread = ThreadPoolExecutor(1, "relay-ledger")
+        self._spool_thread = ThreadPoolExecutor(1, "relay-spool")
+        self._late: asyncio.Future[list[Kept]] | None = None
+        self._ledger_rests_until = 0.0
+        self.trouble: str | None = None
+        """Why the last batch could not be kept; None when it could."""
+
+    async def keep(self, submission: Submission) -> Kept:
+        """What became of it, once it is durable. Raises NotKept."""
+        if self._closing or self._bytes + len(submission.body) > self._most_waiting:
+            raise NotKept("too much is waiting" if not self._closing else "the relay stops")
+        future: asyncio.Future[Kept] = asyncio.get_running_loop().create_future()
+        self._queue.append((submission, future))
+        self._bytes += len(submission.body)
+        self._arrived.set()
+        return await future
+
+    async def run(self) -> None:
+        """Commit until :meth:`close`; everything that was taken before is kept, or told that it was not."""
+        tending = asyncio.ensure_future(self._tend_regularly())
+        try:
+            while not (self._closing and not self._queue):
+                if not self._queue:
+                    self._arrived.clear()
+                    await self._arrived.wait()
+                    continue
+                await self._commit(self._next_batch())
+        finally:
+            tending.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await tending
+
+    def close(self) -> None:
+        """Take no more. On the loop's thread."""
+        self._closing = True
+        self._arrived.set()
+
+    def shut(self) -> None:
+        """Let go of the threads, when :meth:`run` has ended. A commit that hangs is left behind."""
+        self._spool_thread.shutdown(wait=True)
+        self._ledger_thread.shutdown(wait=False, cancel_futures=True)
+
+    def _next_batch(self) -> list[Waiting]:
+        batch: list[Waiting] = []
+        size = 0
+        while self._queue and len(batch) < _MOST_EVENTS and size < _MOST_BYTES:
+            waiting = self._queue.popleft()
+            size += len(waiting[0].body)
+            batch.append(waiting)
+        self._bytes -= size
+        return batch
+
+    async def _commit(self, batch: list[Waiting]) -> None:
+        submissions = [submission for submission, _ in batch]
+        try:
+            kept = await self._by_ledger(submissions)
+            if kept is None:
+                loop = asyncio.get_running_loop()
+                kept = await loop.run_in_executor(self._spool_thread, self._spool.keep, submissions)
+        except MoSyncError as error:
+            self._refuse(batch, str(error))
+            return
+        except Exception as error:  # noqa: BLE001  the border of the task: one batch must not end the relay
+            _log.exception("batch.crashed", events=len(batch))
+            self._refuse(batch, type(error).__name__)
+            return
+        self.trouble = None
+        for (_, future), outcome in zip(batch, kept, strict=True):
+            if not future.done():
+                future.set_result(outcome)
+
+    def _refuse(self, batch: list[Waiting], why: str) -> None:
+        if self.trouble is None:
+            _log.error("batch.not-kept", events=len(batch), error=why, hint="they are refused with 503, and sent again")
+        self.trouble = why
+        for _, future in batch:
+            if not future.done():
+                future.set_exception(NotKept(why))
+
+    async def _by_ledger(self, submissions: list[Submission]) -> list[Kept] | None:
+        """None when there is no ledger, or it does not take this batch now."""
+        if self._ledger is None or not self._ledger_is_free():
+            return None
+        loop = asyncio.get_running_loop()
+        commit = loop.run_in_executor(self._ledger_thread, self._ledger.keep, submissions)
+        done, _ = await asyncio.wait({commit}, timeout=self._timeout_s)
+        if not done:
+            self._late = commit
+            commit.add_done_callback(_forget)
+            _log.warning("relay.ledger-late", events=len(submissions), hint="events go to the drop folder meanwhile")
+            return None
+        try:
+            return commit.result()
+        except MoSyncError as error:
+            self._ledger_rests_until = self._clock.monotonic() + _TRY_AGAIN_S
+            _log.warning("relay.ledger-out-of-reach", error=str(error), hint="events go to the drop folder meanwhile")
+            return None
+
+    def _ledger_is_free(self) -> bool:
+        if self._late is not None:
+            if not self._late.done():
+                return False
+            self._late = None
+            _log.info("relay.ledger-back")
+        return self._clock.monotonic() >= self._ledger_rests_until
+
+    async def _tend_regularly(self) -> None:
+        """Segments are handed over by time, also when nothing comes."""
+        loop = asyncio.get_running_loop()
+        while True:
+            wait_s = await loop.run_in_executor(self._spool_thread, self._tend)
+            await asyncio.sleep(wait_s)
+
+
+def _forget(commit: asyncio.Future[list[Kept]]) -> None:
+    """Whatever came of a commit that was no longer waited for: its events are in the spool."""
+    if not commit.cancelled() and commit.exception() is not None:
+        _log.warning("relay.ledger-failed-late", error=type(commit.exception()).__name__)

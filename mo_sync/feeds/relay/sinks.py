@@ -1,0 +1,96 @@
+"""The two ways to be durable: the ledger, and a segment in the drop folder."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Sequence
+
+from mo_sync.events import Envelope, RawEvent, Rejected, parse, rejected
+from mo_sync.feeds.relay.spool import Spool
+from mo_sync.feeds.relay.submission import Kept, Submission
+from mo_sync.intake import Intake, Receipt
+from mo_sync.ledger.record import Recorded
+from mo_sync.shapes import pieces
+
+__all__ = ["LedgerSink", "SpoolSink"]
+
+_SOURCE = "relay"
+Item = tuple[RawEvent, Envelope | Rejected]
+_RECEIPTS = {
+    Recorded.NEW: Receipt(new=1),
+    Recorded.DUPLICATE: Receipt(duplicate=1),
+    Recorded.IGNORED: Receipt(ignored=1),
+    Recorded.REJECTED: Receipt(rejected=1),
+}
+
+
+class LedgerSink:
+    """Records a batch in one transaction. ``max_event`` bounds one event of a body that holds several, in bytes."""
+
+    def __init__(self, intake: Intake, *, max_event: int) -> None:
+        self._intake = intake
+        self._max_event = max_event
+
+    def keep(self, batch: Sequence[Submission]) -> list[Kept]:
+        """Raises LedgerOutOfReach, and then nothing of it is recorded."""
+        cut = [_events(submission, self._max_event) for submission in batch]
+        recording = self._intake.record_parsed([event for events in cut for event in events])
+        notes = dict(recording.rejections)
+        kept: list[Kept] = []
+        start = 0
+        for events in cut:
+            places = range(start, start := start + len(events))
+            note = next((_note(notes[place]) for place in places if place in notes), None)
+            kept.append(Kept(_sum(_RECEIPTS[recording.outcomes[place]] for place in places), "ledger", note))
+        return kept
+
+
+class SpoolSink:
+    """Appends a batch to a segment by one write and one sync. ``max_event`` as for :class:`LedgerSink`.
+
+    Whether an event was known before is not known here: it counts as new.
+    """
+
+    def __init__(self, spool: Spool, *, max_event: int) -> None:
+        self._spool = spool
+        self._max_event = max_event
+
+    def keep(self, batch: Sequence[Submission]) -> list[Kept]:
+        """Raises OutOfReach, and then nothing of it is acknowledged."""
+        self._spool.append([submission.wrapped() + b"\n" for submission in batch])
+        return [self._looked_at(submission) for submission in batch]
+
+    def _looked_at(self, submission: Submission) -> Kept:
+        events = [parsed for _, parsed in _events(submission, self._max_event)]
+        note = next((_note(parsed) for parsed in events if isinstance(parsed, Rejected)), None)
+        return Kept(_sum(map(_unlooked, events)), "spool", note)
+
+
+def _events(submission: Submission, max_event: int) -> list[Item]:
+    """Usually the body is one event. What holds several, or cannot be understood, is cut as a dropped file is."""
+    body = submission.wrapped() if submission.headers else submission.body
+    whole = RawEvent(_SOURCE, body, submission.received_at, submission.headers)
+    parsed = parse(whole)
+    if not isinstance(parsed, Rejected):
+        return [(whole, parsed)]
+    events: list[Item] = []
+    for piece in pieces(io.BytesIO(body), max_event=max_event):
+        raw = RawEvent(f"{_SOURCE}:{piece.position}", piece.raw, submission.received_at, submission.headers)
+        events.append((raw, parse(raw) if piece.error is None else rejected(raw.body, piece.error)))
+    return events
+
+
+def _unlooked(parsed: Envelope | Rejected) -> Receipt:
+    if isinstance(parsed, Rejected):
+        return _RECEIPTS[Recorded.REJECTED]
+    return _RECEIPTS[Recorded.NEW if parsed.message else Recorded.IGNORED]
+
+
+def _sum(receipts: Iterable[Receipt]) -> Receipt:
+    """Usually there is one."""
+    first, *others = receipts
+    return sum(others, first)
+
+
+def _note(why: Rejected) -> str:
+    return f"{why.reason} (at {why.position})" if why.position else why.reason
