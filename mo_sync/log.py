@@ -59,7 +59,7 @@ _SUSPECT = re.compile(
 )
 """What every text that must be masked somewhere holds: most texts hold none of it, and one look is enough."""
 _PRIORITY = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
-_CHATTY = ("apscheduler", "urllib3", "alembic", "watchfiles")
+_CHATTY = ("apscheduler", "urllib3", "alembic", "watchfiles", "uvicorn")
 _TELLTALES = ("sqlalchemy",)
 """At their most talkative they show rows, and so the words and numbers of messages, under no name that tells."""
 _HANDLER = "mo-sync"

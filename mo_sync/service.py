@@ -19,6 +19,7 @@ from mo_sync.backoff import Policy
 from mo_sync.clock import Clock, Drift
 from mo_sync.errors import ExitCode, LedgerOutOfReach
 from mo_sync.feeds.drop import DropFeed
+from mo_sync.feeds.relay.spool import adopt
 from mo_sync.fetch import Fetcher, Inspection
 from mo_sync.gateway import Credentials, Gateway
 from mo_sync.gateway.pace import Paces, Spacing
@@ -165,10 +166,12 @@ class Service:
     def rescue(self) -> int:
         """Make due again what dead workers held: at once for those seen dead here, else when their leases run out.
 
-        Also puts right what a clock that jumped left behind.
+        Also puts right what a clock that jumped left behind, and takes what a relay that died had not handed over.
         """
         self._keep_time()
         dead = [worker for worker in self.store.sweep() if worker != self.worker]
+        if self.settings.drop.path is not None:
+            adopt(self.settings.drop.path, self.clock)
         now = self.clock.now()
         freed = claims.rescue(self.ledger, dead, now=now) if dead else []
         if self.clock.monotonic() >= self._leases_count_from:

@@ -26,6 +26,8 @@ class Command:
 
 COMMANDS = {
     "run": Command("run", "run", "Stay and work: the daemon."),
+    "relay": Command("relay", "relay", "Receive events by HTTP, for mo-sync elsewhere or beside."),
+    "drop": Command("drop", "drop", "Put events into the drop folder."),
     "init": Command("setup", "init", "Write a commented configuration; make the folders and the ledger."),
     "config": Command("setup", "config", "Show the settings in force, and where each came from."),
     "doctor": Command("doctor", "doctor", "Check everything, and say what to do about what is not right."),

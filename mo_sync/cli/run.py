@@ -6,7 +6,7 @@ import contextlib
 import importlib.metadata
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import structlog
 import typer
@@ -15,7 +15,7 @@ from mo_sync.cli import summary
 from mo_sync.cli.bar import Bar
 from mo_sync.cli.context import context_of
 from mo_sync.clock import Clock, SystemClock
-from mo_sync.daemon import Daemon
+from mo_sync.daemon import Companion, Daemon
 from mo_sync.daemon.signals import heard
 from mo_sync.errors import LedgerOutOfReach
 from mo_sync.gateway.origins import in_clear
@@ -73,8 +73,19 @@ def run(ctx: typer.Context) -> int:
 
     with Service.open(settings, clock=clock) as service:
         daemon = Daemon(service, clock=clock, environ=context.environ, reload=reload)
+        if settings.relay.listen is not None:
+            daemon.companions.append(_relay(settings, service, daemon, context.environ))
         with _measured(settings.metrics, service, daemon, clock):
             return int(daemon.run())
+
+
+def _relay(settings: Settings, service: Service, daemon: Daemon, environ: Mapping[str, str]) -> Companion:
+    """The webhook receiver, which records in the same ledger."""
+    from mo_sync.feeds.relay.setting_up import Listening  # a server that few want, nobody else waits for
+
+    return Listening(
+        settings, service.worker, service.clock, environ=environ, intake=service.intake, recorded=daemon.wake
+    )
 
 
 def _measured(

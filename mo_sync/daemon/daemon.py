@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 import structlog
 
@@ -34,10 +35,32 @@ Reload = Callable[[Settings], tuple[Settings, list[str]]]
 """Reads the settings again: the new ones, and the names of those that changed but need a restart."""
 
 
+class Companion(Protocol):
+    """What works beside the jobs on threads of its own, as the relay does."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in the log."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still works."""
+
+    def start(self) -> None:
+        """Begin. Raises MoSyncError."""
+
+    def reload(self, settings: Settings) -> None:
+        """Take over new settings. Raises MoSyncError."""
+
+    def stop(self, *, grace_s: float) -> bool:
+        """End in good order; whether it did in time."""
+
+
 class Daemon:
-    """A service at work until it is told to stop."""
+    """A service at work until it is told to stop, with its ``companions`` beside it."""
 
     def __init__(self, service: Service, *, clock: Clock, environ: Mapping[str, str], reload: Reload) -> None:
+        self.companions: list[Companion] = []
         self._service = service
         self._clock = clock
         self._systemd = Systemd(environ, pid=os.getpid())
@@ -59,6 +82,13 @@ class Daemon:
         with heard([signal.SIGTERM, signal.SIGINT, signal.SIGHUP], self._on_signal):
             self._schedule.start(self._jobs())
             watcher = self._watch_drop()
+            try:
+                for companion in self.companions:
+                    companion.start()
+            except BaseException:
+                self._stop.set()
+                self._shut_down(watcher)
+                raise
             self._systemd.ready("working")
             _log.info("daemon.ready", worker=self._service.worker, workers=self._service.settings.sync.workers)
             self._wait_for_stop()
@@ -118,6 +148,10 @@ class Daemon:
         thread.start()
         return thread
 
+    def wake(self) -> None:
+        """There is something new to be fetched. Any thread may call this."""
+        self._nudge("reconcile")
+
     def _nudge(self, name: str) -> None:
         if not self._stop.is_set():
             self._schedule.nudge(name)
@@ -126,7 +160,7 @@ class Daemon:
         """The main thread's loop: feed the watchdog, reload when asked, until a stop."""
         pause_s = (self._systemd.watchdog_s or 20.0) / 4
         while not self._stop.is_set():
-            late = self._ticks.late()
+            late = self._ticks.late() + [one.name for one in self.companions if not one.alive]
             if late:
                 _log.error("watchdog.starving", late=late, hint="a job does not complete; systemd will restart us")
             else:
@@ -146,20 +180,32 @@ class Daemon:
             _log.error("settings.not-reloaded", error=str(error), hint="the old settings stay in force")
         else:
             self._service.reload(settings)
+            for companion in self.companions:
+                self._reload_companion(companion, settings)
             self._nudge("reconcile")
             _log.info("settings.reloaded", need_restart=need_restart)
         self._systemd.ready("working")
+
+    def _reload_companion(self, companion: Companion, settings: Settings) -> None:
+        try:
+            companion.reload(settings)
+        except MoSyncError as error:
+            _log.error(
+                "companion.not-reloaded", name=companion.name, error=str(error), hint="the old ones stay in force"
+            )
 
     def _shut_down(self, watcher: threading.Thread | None) -> ExitCode:
         grace_s = self._service.settings.sync.stop_grace
         in_the_air = self._service.reconciler.in_the_air()
         _log.info("daemon.stopping", in_the_air=in_the_air, grace_s=grace_s)
         self._systemd.stopping(f"letting {in_the_air} fetches finish")
+        # The relay first: what it has read is still kept.
+        stopped = [companion.stop(grace_s=grace_s) for companion in self.companions]
         self._schedule.stop()
         ended = self._service.close(grace_s=grace_s, hurry=self._stop_at_once)
         if watcher is not None:
             watcher.join(2.0)
-        _log.info("daemon.stopped", clean=ended)
+        _log.info("daemon.stopped", clean=ended and all(stopped))
         return ExitCode.SETTLED
 
     def _on_signal(self, number: int) -> None:

@@ -14,7 +14,7 @@ __all__ = ["NoBody", "read", "unpacked", "unwanted"]
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 
 _NO_TEXT: Final = (b"image/", b"audio/", b"video/", b"font/", b"multipart/", b"model/")
-_NO_TEXT_AT_ALL: Final = frozenset({b"application/pdf", b"application/zip", b"application/x-www-form-urlencoded"})
+_NO_TEXT_AT_ALL: Final = frozenset({b"application/pdf", b"application/zip"})
 _GZIP_WBITS: Final = 31
 
 

@@ -84,7 +84,7 @@ class RelayServer:
         return self._thread.is_alive()
 
     def reload(self, rules: Rules) -> None:
-        """Admit by ``rules`` from now on, and show the certificate that its file holds now. Raises ConfigurationError."""
+        """Admit by ``rules`` from now on, and show the certificate as its file is now. Raises ConfigurationError."""
         if self._config is not None and self._config.ssl is not None and self._settings.certificate is not None:
             _load_certificate(self._config.ssl, self._settings)
         if self._loop is not None:

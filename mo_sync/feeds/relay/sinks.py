@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from mo_sync.events import Envelope, RawEvent, Rejected, parse, rejected
 from mo_sync.feeds.relay.spool import Spool
@@ -25,16 +25,21 @@ _RECEIPTS = {
 
 
 class LedgerSink:
-    """Records a batch in one transaction. ``max_event`` bounds one event of a body that holds several, in bytes."""
+    """Records a batch in one transaction. ``max_event`` bounds one event of a body that holds several, in bytes.
 
-    def __init__(self, intake: Intake, *, max_event: int) -> None:
+    ``recorded`` is called after a commit that brought something new."""
+
+    def __init__(self, intake: Intake, *, max_event: int, recorded: Callable[[], None] = lambda: None) -> None:
         self._intake = intake
+        self._recorded = recorded
         self._max_event = max_event
 
     def keep(self, batch: Sequence[Submission]) -> list[Kept]:
         """Raises LedgerOutOfReach, and then nothing of it is recorded."""
         cut = [_events(submission, self._max_event) for submission in batch]
         recording = self._intake.record_parsed([event for events in cut for event in events])
+        if recording.receipt.new:
+            self._recorded()
         notes = dict(recording.rejections)
         kept: list[Kept] = []
         start = 0
