@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Final
 
-from mo_sync.events import Envelope, RawEvent, Rejected, parse, rejected
+from mo_sync.events import Envelope, RawEvent, Rejected, parse
 from mo_sync.feeds.relay.spool import Spool
 from mo_sync.feeds.relay.submission import Kept, Submission
 from mo_sync.intake import Intake, Receipt
 from mo_sync.ledger.record import Recorded
-from mo_sync.shapes import pieces
+from mo_sync.shapes import Piece, pieces
 
 __all__ = ["LedgerSink", "SpoolSink"]
 
-_SOURCE = "relay"
+_SOURCE: Final = "relay"
+_SURELY_WHOLE: Final = 2_048
 Item = tuple[RawEvent, Envelope | Rejected]
 _RECEIPTS = {
     Recorded.NEW: Receipt(new=1),
@@ -36,7 +39,7 @@ class LedgerSink:
 
     def keep(self, batch: Sequence[Submission]) -> list[Kept]:
         """Raises LedgerOutOfReach, and then nothing of it is recorded."""
-        cut = [_events(submission, self._max_event) for submission in batch]
+        cut = [_events(submission, self._max_event, wrap=bool(submission.headers)) for submission in batch]
         recording = self._intake.record_parsed([event for events in cut for event in events])
         if recording.receipt.new:
             self._recorded()
@@ -62,27 +65,43 @@ class SpoolSink:
 
     def keep(self, batch: Sequence[Submission]) -> list[Kept]:
         """Raises OutOfReach, and then nothing of it is acknowledged."""
-        self._spool.append([submission.wrapped() + b"\n" for submission in batch])
-        return [self._looked_at(submission) for submission in batch]
-
-    def _looked_at(self, submission: Submission) -> Kept:
-        events = [parsed for _, parsed in _events(submission, self._max_event)]
-        note = next((_note(parsed) for parsed in events if isinstance(parsed, Rejected)), None)
-        return Kept(_sum(map(_unlooked, events)), "spool", note)
+        cut = [_events(submission, self._max_event, wrap=True) for submission in batch]
+        self._spool.append([raw.body + b"\n" for events in cut for raw, _ in events])
+        return [_looked_at([parsed for _, parsed in events]) for events in cut]
 
 
-def _events(submission: Submission, max_event: int) -> list[Item]:
-    """Usually the body is one event. What holds several, or cannot be understood, is cut as a dropped file is."""
-    body = submission.wrapped() if submission.headers else submission.body
-    whole = RawEvent(_SOURCE, body, submission.received_at, submission.headers)
+def _events(submission: Submission, max_event: int, *, wrap: bool) -> list[Item]:
+    """Usually the body is one event. What holds several, or cannot be understood, is cut as a dropped file is.
+
+    Each is parsed as it is kept: ``wrap`` keeps it with the headers, as one line.
+    """
+    whole = _raw(submission, wrap=wrap)
     parsed = parse(whole)
     if not isinstance(parsed, Rejected):
         return [(whole, parsed)]
-    events: list[Item] = []
-    for piece in pieces(io.BytesIO(body), max_event=max_event):
-        raw = RawEvent(f"{_SOURCE}:{piece.position}", piece.raw, submission.received_at, submission.headers)
-        events.append((raw, parse(raw) if piece.error is None else rejected(raw.body, piece.error)))
-    return events
+    raws = [_raw(replace(submission, body=part), wrap=wrap) for part in _parts(submission.body, max_event)]
+    return [(raw, parse(raw)) for raw in raws]
+
+
+def _raw(submission: Submission, *, wrap: bool) -> RawEvent:
+    body = submission.wrapped() if wrap else submission.body
+    return RawEvent(_SOURCE, body, submission.received_at, submission.headers)
+
+
+def _parts(body: bytes, max_event: int) -> list[bytes]:
+    """The single events in ``body``. Of what is broken a part may be all that can be shown: then all of it is kept."""
+    found = list(pieces(io.BytesIO(body), max_event=max_event))
+    parts = [piece.raw for piece in found if piece.error is None or _is_whole(piece)]
+    return parts if parts and len(parts) == len(found) else [*parts, body]
+
+
+def _is_whole(piece: Piece) -> bool:
+    return bool(piece.raw) and len(piece.raw) <= _SURELY_WHOLE and not piece.raw.startswith(b"(")
+
+
+def _looked_at(events: Sequence[Envelope | Rejected]) -> Kept:
+    note = next((_note(parsed) for parsed in events if isinstance(parsed, Rejected)), None)
+    return Kept(_sum(map(_unlooked, events)), "spool", note)
 
 
 def _unlooked(parsed: Envelope | Rejected) -> Receipt:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -173,26 +174,37 @@ def adopt(folder: Path, clock: Clock) -> int:
 
 def _adopt(folder: Path, name: str, clock: Clock) -> int:
     path = folder / name
-    file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    with os.fdopen(file, "rb") as stream:
+    file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe would wait for a writer
+    try:
+        found = os.fstat(file)
+        if not stat.S_ISREG(found.st_mode):
+            return 0
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if path.stat(follow_symlinks=False).st_ino != os.fstat(file).st_ino:
+        if path.stat(follow_symlinks=False).st_ino != found.st_ino:
             return 0
+        return _taken_over(folder, name, file, clock)
+    finally:
+        os.close(file)
+
+
+def _taken_over(folder: Path, name: str, file: int, clock: Clock) -> int:
+    path = folder / name
+    with os.fdopen(file, "rb", closefd=False) as stream:
         data = stream.read()
-        whole = data[: data.rfind(b"\n") + 1]
-        if not whole:
-            path.unlink()
-            return 0
-        moment = clock.now().strftime("%Y%m%dT%H%M%S")
-        final = folder / f"relay-{moment}-{name.removeprefix(_PREFIX).removesuffix(_OPEN)}.ndjson"
-        if whole == data:
-            path.rename(final)
-        else:
-            _rewrite(folder, name, whole, final)
-            path.unlink()
-        _sync(folder)
-        _log.warning("segment.adopted", file=final.name, size=len(whole), torn_bytes=len(data) - len(whole))
-        return 1
+    whole = data[: data.rfind(b"\n") + 1]
+    if not whole:
+        path.unlink()
+        return 0
+    moment = clock.now().strftime("%Y%m%dT%H%M%S")
+    final = folder / f"relay-{moment}-{name.removeprefix(_PREFIX).removesuffix(_OPEN)}.ndjson"
+    if whole == data:
+        path.rename(final)
+    else:
+        _rewrite(folder, name, whole, final)
+        path.unlink()
+    _sync(folder)
+    _log.warning("segment.adopted", file=final.name, size=len(whole), torn_bytes=len(data) - len(whole))
+    return 1
 
 
 def _rewrite(folder: Path, name: str, whole: bytes, final: Path) -> None:
