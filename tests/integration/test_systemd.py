@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from mo_sync.errors import ExitCode
+from mo_sync.feeds.relay.setting_up import rules_of
 from mo_sync.reconciler.loop import _BREAK_OFF_S, _CLOSE_S
 from mo_sync.settings import Settings, Sync
 from mo_sync.settings.load import load
@@ -21,7 +22,8 @@ from mo_sync.settings.load import load
 SYSTEMD = Path(__file__).parents[2] / "systemd"
 INSTALLED = "/opt/mo-sync/bin/mo-sync"
 SERVICES = ("mo-sync.service", "mo-sync-once.service")
-UNITS = (*SERVICES, "mo-sync-once.timer")
+RELAY = "mo-sync-relay.service"
+UNITS = (*SERVICES, "mo-sync-once.timer", RELAY, "mo-sync-relay.socket")
 NEEDED_VERSION = 250
 HIGHEST_EXPOSURE_IN_TENTHS = 15
 
@@ -96,7 +98,7 @@ def test_systemd_would_have_complained_of_a_line_it_does_not_understand(units: P
     assert "ProtectEverything" in verdict.stdout
 
 
-@pytest.mark.parametrize("unit", SERVICES)
+@pytest.mark.parametrize("unit", [*SERVICES, RELAY])
 def test_a_service_is_exposed_to_little(units: Path, unit: str) -> None:
     threshold = f"--threshold={HIGHEST_EXPOSURE_IN_TENTHS}"
 
@@ -114,7 +116,7 @@ def test_both_services_are_the_same_user_in_the_same_cage() -> None:
 
 @pytest.mark.parametrize("unit", UNITS)
 def test_settings_stand_under_a_comment_that_says_why(unit: str) -> None:
-    body = re.split(r"^\[(?:Service|Timer)\]$", (SYSTEMD / unit).read_text(), maxsplit=1, flags=re.MULTILINE)[1]
+    body = re.split(r"^\[(?:Service|Timer|Socket)\]$", (SYSTEMD / unit).read_text(), maxsplit=1, flags=re.MULTILINE)[1]
     body = body.partition("\n[")[0]
     groups = re.split(r"\n\s*\n", body)
 
@@ -166,20 +168,51 @@ def test_the_installed_settings_fit_the_service(unit: str, tmp_path: Path) -> No
     assert settings.gateway.token_file == token
 
 
+def test_the_relays_settings_fit_its_service(tmp_path: Path) -> None:
+    """It writes to what it sees of the state directory, and the credential is taken for those who may post."""
+    (credential,) = settings_of(RELAY)["LoadCredential"]
+    users = tmp_path / credential.partition(":")[0]
+    users.write_text("ess:a-long-password\n")
+
+    settings = load(SYSTEMD / "relay.toml", environ={"CREDENTIALS_DIRECTORY": str(tmp_path)}, cwd=Path("/")).settings
+
+    assert settings_of(RELAY)["BindPaths"] == [str(settings.drop.path)]
+    assert settings.relay.basic_file == users
+    assert rules_of(settings.relay).users
+
+
+def test_the_relay_is_given_its_grace_and_is_another_user_with_the_same_hardening() -> None:
+    (timeout_s,) = settings_of(RELAY)["TimeoutStopSec"]
+    assert int(timeout_s) > Settings().sync.stop_grace + 2 * 2.0
+    own, daemon = settings_of(RELAY), settings_of("mo-sync.service")
+    assert set(own["User"]) & set(daemon["User"]) == set()
+    hardening = (
+        "CapabilityBoundingSet",
+        "NoNewPrivileges",
+        "SystemCallFilter",
+        "ProtectSystem",
+        "MemoryDenyWriteExecute",
+    )
+    assert [own[name] for name in hardening] == [daemon[name] for name in hardening]
+
+
 def test_sysusers_makes_a_user_that_nobody_can_log_in_as(root: Path) -> None:
     users = [pwd.struct_passwd(line.split(":")) for line in (root / "etc/passwd").read_text().splitlines()]
     groups = [line.split(":")[0] for line in (root / "etc/group").read_text().splitlines()]
 
-    assert [(user.pw_name, user.pw_dir, user.pw_shell) for user in users] == [
-        ("mo-sync", "/var/lib/mo-sync", "/usr/sbin/nologin")
+    assert sorted((user.pw_name, user.pw_dir, user.pw_shell) for user in users) == [
+        ("mo-sync", "/var/lib/mo-sync", "/usr/sbin/nologin"),
+        ("mo-sync-relay", "/", "/usr/sbin/nologin"),
     ]
-    assert groups == ["mo-sync"]
+    assert sorted(groups) == ["mo-sync", "mo-sync-relay"]
 
 
 @pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="giving folders to another user needs root")
 def test_tmpfiles_makes_a_drop_folder_for_the_group_and_the_rest_for_the_service(root: Path) -> None:
-    _, _, uid, gid, *_ = (root / "etc/passwd").read_text().split(":")
+    _, _, uid, gid, *_ = next(
+        line.split(":") for line in (root / "etc/passwd").read_text().splitlines() if line.startswith("mo-sync:")
+    )
     tool = program("systemd-tmpfiles")
 
     subprocess.run([tool, "--create", f"--root={root}", SYSTEMD / "mo-sync.tmpfiles.conf"], check=True, timeout=60)

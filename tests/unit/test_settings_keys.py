@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from mo_sync.settings import Metrics, Scan, Settings
+from mo_sync.settings import Settings
 from mo_sync.settings.keys import ANY_ID, dotted, find, keys, nearest
 from mo_sync.settings.load import load
 from mo_sync.settings.places import flat, lines_of
@@ -115,9 +115,14 @@ def test_the_template_is_what_holds_without_it_but_for_the_drop_folder_and_the_t
     )
 
 
-def _without_clamd(settings: Settings) -> Scan:
-    """It has no default, so its line shows an example."""
-    return settings.scan.model_copy(update={"clamd": None})
+def _without_example(settings: Settings, key: str, before: Settings) -> Settings:
+    """What has no default shows an example."""
+    changed = {
+        section: getattr(settings, section).model_copy(update={key: getattr(getattr(before, section), key)})
+        for section, field in Settings.model_fields.items()
+        if section != "applications" and find((section, key)) and keys()[section, key].default is None
+    }
+    return settings.model_copy(update=changed)
 
 
 def test_every_line_of_the_template_that_is_commented_out_is_right_when_it_is_not(tmp_path: Path) -> None:
@@ -141,13 +146,7 @@ def test_every_line_of_the_template_that_is_commented_out_is_right_when_it_is_no
         after = load(path, environ={}, cwd=tmp_path).settings
 
         assert tomllib.loads(f"{key} = {value}")
-        without_examples = {
-            "applications": {},
-            "gateway": before.gateway,
-            "scan": _without_clamd(after),
-            "metrics": Metrics(),
-        }
-        assert after.model_copy(update=without_examples) == before
+        assert _without_example(after, key, before).model_copy(update={"applications": {}}) == before
     assert named == {name[-1] for name in keys()}
 
 
