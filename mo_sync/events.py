@@ -151,7 +151,7 @@ def _beginning(kept: bytes) -> str | None:
 
 
 def _envelope(found: Opened) -> Envelope:
-    fields = {_name(name): _canonical(value) for name, value in found.fields.items()}
+    fields = _fields(found.fields)
     topic, type_ = text(found.topic), text(found.type)
     attachment_ids = identifiers(fields.get("attachmentids"))
     fields["attachmentids"] = ",".join(attachment_ids)
@@ -169,6 +169,19 @@ def _envelope(found: Opened) -> Envelope:
         message=message,
         reason=why_not or (_remark(fields, message) if message else None),
     )
+
+
+def _fields(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The field list with plain names, and single values as text. Every event passes here: plain text goes straight."""
+    fields: dict[str, Any] = {}
+    for name, value in given.items():
+        key = _usual_name(name) if len(name) <= _SHOWN else _plain_name(name)
+        if type(value) is str:
+            words = value.strip()
+            fields[key] = (words if words.isascii() and "\0" not in words else plain(words)) or None
+        else:
+            fields[key] = _canonical(value)
+    return fields
 
 
 def _not_ours(found: Opened, fields: Mapping[str, Any], topic: str | None, type_: str | None) -> str | None:
@@ -238,14 +251,18 @@ def _content_key(fields: Mapping[str, Any], kind: tuple[str | None, str | None] 
 
     For a message received the field list alone counts, since a bare one has no topic and no type.
     """
-    said = {name: _said(name, value) for name, value in fields.items() if value}
+    said = {
+        name: _said(name, value) if type(value) is str and "." in value else value
+        for name, value in fields.items()
+        if value
+    }
     told = msgspec.json.encode([kind, said] if kind else said, order="sorted")
     return hashlib.sha256(told).hexdigest()
 
 
-def _said(name: str, value: Any) -> Any:
+def _said(name: str, value: str) -> str:
     """JSON has 1 where XML may say 1.0; but ids, addresses and words that differ by so little are different ones."""
-    return shortest(value) if isinstance(value, str) and not name.endswith(_TO_THE_LETTER) else value
+    return value if name.endswith(_TO_THE_LETTER) else shortest(value)
 
 
 def _canonical(value: Any, depth: int = 0) -> Any:

@@ -14,6 +14,9 @@ _UNSAFE: Final = re.compile("[\x00\ud800-\udfff]")
 _SEPARATORS: Final = re.compile(r"[,;\s]+")
 _CHANNEL: Final = re.compile(r"([a-z][a-z0-9_-]{1,19}):.+", re.IGNORECASE | re.DOTALL)
 _SMALL_DECIMAL: Final = re.compile(r"-?[0-9]{1,8}\.[0-9]{1,7}(?:[eE]-?[0-9]{1,2})?")
+_SECONDS: Final = re.compile(r"[0-9]{1,20}(\.[0-9]{1,9})?")
+_LONGEST_DATE: Final = 8
+_SMALL_WHOLE: Final = re.compile(r"[0-9]{1,9}")
 _EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
 _LONGEST_BITS: Final = 3300
@@ -86,7 +89,7 @@ def number(value: Any) -> int | None:
     if type(value) is int:
         return value if 0 <= value < 1_000_000_000 else None
     words = None if isinstance(value, bool) else text(value)
-    return int(words) if words and re.fullmatch(r"[0-9]{1,9}", words) else None
+    return int(words) if words and _SMALL_WHOLE.fullmatch(words) else None
 
 
 def moment(value: Any) -> datetime | None:
@@ -103,7 +106,7 @@ def moment(value: Any) -> datetime | None:
 
 
 def _instant(words: str) -> datetime | None:
-    if re.fullmatch(r"[0-9]{1,20}(\.[0-9]{1,9})?", words) and len(words) > 8:
+    if words[4:5] != "-" and len(words) > _LONGEST_DATE and _SECONDS.fullmatch(words):
         seconds = float(words)
         seconds = seconds / 1000 if seconds >= _MILLISECONDS_FROM else seconds
         if not math.isfinite(seconds) or seconds > 1e11:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
+from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Table, Text, cast, func
+from sqlalchemy import Connection, Table, Text, bindparam, cast, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import dml as postgresql_dml
 from sqlalchemy.dialects.sqlite import dml as sqlite_dml
 from sqlalchemy.sql import ColumnElement
 
 __all__ = [
+    "VALUES",
     "Insert",
+    "among",
+    "as_values",
     "day_of",
     "driver_code",
     "insert",
@@ -68,6 +73,23 @@ _POSTGRES_TROUBLE: Final = {
 def insert(dialect: str, table: Table) -> Insert:
     """An INSERT that knows ON CONFLICT; both dialects spell it alike but have a class each."""
     return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+
+
+VALUES: Final = "values"
+"""The parameter of :func:`among`."""
+
+
+def among(dialect: str, column: ColumnElement[str]) -> ColumnElement[bool]:
+    """Whether ``column`` is one of the texts in the parameter :data:`VALUES`, however many: see :func:`as_values`."""
+    if dialect == "postgresql":
+        return column == func.any(bindparam(VALUES, type_=postgresql.ARRAY(Text)))
+    each = func.json_each(bindparam(VALUES, type_=Text)).table_valued("value")
+    return column.in_(select(each.c.value))
+
+
+def as_values(dialect: str, values: Sequence[str]) -> list[str] | str:
+    """The parameter for :func:`among`."""
+    return list(values) if dialect == "postgresql" else json.dumps(values)
 
 
 def skips_locked(dialect: str) -> bool:

@@ -14,13 +14,13 @@ from enum import StrEnum
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, and_, func, or_, select
+from sqlalchemy import Connection, Select, and_, func, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from mo_sync.events import Envelope, MoMessage, RawEvent, Rejected, payload_text
 from mo_sync.ledger.applications import keep_known
-from mo_sync.ledger.bulk import write
-from mo_sync.ledger.dialect import Insert, insert, take_turns_recording
+from mo_sync.ledger.bulk import look_up, write
+from mo_sync.ledger.dialect import Insert, among, insert, take_turns_recording
 from mo_sync.ledger.engine import translated
 from mo_sync.ledger.ledger import Ledger
 from mo_sync.ledger.schema import attachment, event, message
@@ -69,13 +69,12 @@ class _Known:
         contents = list({parsed.content_key for parsed in events if isinstance(parsed, Envelope)})
         keys: set[str] = set()
         by_content: dict[str, str] = {}
-        columns = (event.c.id, event.c.event_key, event.c.content_key)
         for some in _chunks(contents):
-            for row in connection.execute(select(*columns).where(event.c.content_key.in_(some)).order_by(event.c.id)):
-                keys.add(row.event_key)
-                by_content.setdefault(row.content_key, row.event_key)
+            for event_key, content_key in look_up(connection, _of_contents, some):
+                keys.add(event_key)
+                by_content.setdefault(content_key, event_key)
         for some in _chunks(list({parsed.event_key for parsed in events} - keys)):
-            keys.update(connection.execute(select(event.c.event_key).where(event.c.event_key.in_(some))).scalars())
+            keys.update(event_key for (event_key,) in look_up(connection, _of_keys, some))
         return cls(frozenset(keys), by_content)
 
     def row_keys(self, events: Sequence[Envelope | Rejected]) -> list[str]:
@@ -152,6 +151,20 @@ def _record(connection: Connection, batch: Sequence[Item], terms: _Terms) -> lis
     return _record_events(connection, batch, terms, known, strangers)
 
 
+def _of_contents(dialect: str) -> Select[Any]:
+    """The oldest first."""
+    columns = event.c.event_key, event.c.content_key
+    return select(*columns).where(among(dialect, event.c.content_key)).order_by(event.c.id)
+
+
+def _of_keys(dialect: str) -> Select[Any]:
+    return select(event.c.event_key).where(among(dialect, event.c.event_key))
+
+
+def _owners(dialect: str) -> Select[Any]:
+    return select(attachment.c.id, attachment.c.message_id).where(among(dialect, attachment.c.id))
+
+
 def _record_messages(connection: Connection, messages: Iterable[MoMessage], terms: _Terms) -> None:
     rows: dict[str, dict[str, Any]] = {}
     for said in messages:
@@ -186,12 +199,12 @@ def _record_attachments(connection: Connection, messages: Iterable[MoMessage], t
             rows.setdefault(attachment_id, _attachment_row(said, attachment_id, position, terms))
     if not rows:
         return {}
-    write(connection, _keeping, list(rows.values()))
+    new = write(connection, _keeping, list(rows.values()))
     _record_applications(connection, {row["application_id"] for row in rows.values()}, terms)
-    owners: dict[str, str] = {}
-    for some in _chunks(list(rows)):
-        found = connection.execute(select(attachment.c.id, attachment.c.message_id).where(attachment.c.id.in_(some)))
-        owners.update((attachment_id, message_id) for attachment_id, message_id in found)
+    owners = {attachment_id: row["message_id"] for attachment_id, row in rows.items()}
+    if new < len(rows):  # some were there before, and may belong to another message
+        for some in _chunks(list(rows)):
+            owners.update(dict(look_up(connection, _owners, some)))
     strangers: dict[str, list[str]] = {}
     for attachment_id, message_ids in wanted.items():
         for message_id in message_ids - {owners[attachment_id]}:
