@@ -375,8 +375,10 @@ def test_slow_and_silent_connections_are_closed_and_others_are_served_meanwhile(
     )
     with running(relay):
         slow = [socket.create_connection(("127.0.0.1", relay.port), 10) for _ in range(300)]
+        password = requests.auth._basic_auth_str(*USER).encode()
+        whole = b"POST /events HTTP/1.1\r\nHost: x\r\nAuthorization: " + password + b"\r\nContent-Length: 99\r\n\r\n{"
         for number, line in enumerate(slow):
-            line.sendall(b"POST /events HTTP/1.1\r\nHost: x\r\nX-Slow: " if number % 2 else b"P")
+            line.sendall([b"", b"P", whole[:40], whole][number % 4])
         assert relay.post(event(1)).status_code == 202
         for line in slow:
             line.settimeout(20)

@@ -31,8 +31,8 @@ def part(body: bytes, *, more: bool = False) -> dict[str, Any]:
     return {"type": "http.request", "body": body, "more_body": more}
 
 
-def read_all(*messages: dict[str, Any], max_body: int = 100, within_s: float = 5.0) -> bytes:
-    return asyncio.run(read(receiving(*messages), max_body=max_body, within_s=within_s))
+def read_all(*messages: dict[str, Any], max_body: int = 100) -> bytes:
+    return asyncio.run(read(receiving(*messages), max_body=max_body))
 
 
 def refused(call: Callable[[], object]) -> tuple[int, str]:
@@ -52,10 +52,6 @@ def test_more_than_is_allowed_is_refused_as_soon_as_it_is_seen(pieces: list[int]
     messages = [part(b"x" * size, more=True) for size in pieces]
 
     assert refused(lambda: read_all(*messages)) == (413, "the body is larger than 100 bytes (relay.max_body)")
-
-
-def test_a_body_that_drips_is_given_up() -> None:
-    assert refused(lambda: read_all(part(b"x", more=True), within_s=0.05))[0] == 408
 
 
 def test_who_hangs_up_amid_the_body_is_not_taken_for_one_who_ended_it() -> None:

@@ -65,7 +65,7 @@ class RelayApp:
         settings = self._settings
         if answer := unwanted(headers, max_body=settings.max_body):
             return answer
-        body = await read(receive, max_body=settings.max_body, within_s=settings.body_timeout)
+        body = await read(receive, max_body=settings.max_body)
         if encoding := headers.get(b"content-encoding"):
             body = unpacked(body, encoding, max_body=settings.max_body)
         try:

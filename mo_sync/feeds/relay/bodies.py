@@ -1,8 +1,7 @@
-"""A request's body, within its bounds: of size, of time, and of what it unpacks to."""
+"""A request's body, within its bounds: of size, and of what it unpacks to."""
 
 from __future__ import annotations
 
-import asyncio
 import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
@@ -40,16 +39,8 @@ def unwanted(headers: Mapping[bytes, bytes], *, max_body: int) -> Answer | None:
     return None
 
 
-async def read(receive: Receive, *, max_body: int, within_s: float) -> bytes:
-    """The whole body as it was sent. Raises NoBody."""
-    try:
-        async with asyncio.timeout(within_s):
-            return await _read(receive, max_body)
-    except TimeoutError:
-        raise NoBody(refusal(408, f"the body did not come within {within_s:g} s", close=True)) from None
-
-
-async def _read(receive: Receive, max_body: int) -> bytes:
+async def read(receive: Receive, *, max_body: int) -> bytes:
+    """The whole body as it was sent; how long that may take is the protocol's to say. Raises NoBody."""
     message = await receive()
     body: bytes = message.get("body", b"")
     if message.get("more_body", False) and len(body) <= max_body:

@@ -1,52 +1,91 @@
-"""uvicorn's HTTP, with the bounds that it lacks: how long and how large a request's headers may be."""
+"""uvicorn's HTTP, with the bounds that it lacks: of time for headers and bodies, of headers' size, of connections.
+
+Nothing is done per request but to note the time: one look around every half second finds who is too slow.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-__all__ = ["BoundedProtocol", "bounded"]
+__all__ = ["BoundedProtocol", "Bounds"]
 
 _MOST_HEADER_BYTES: Final = 32 * 1024
-_TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-_TOO_SLOW: Final = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-_BUSY: Final = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+_LOOK_EVERY_S: Final = 0.5
+_END: Final = b"content-length: 0\r\nconnection: close\r\n\r\n"
+_TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\n" + _END
+_TOO_SLOW: Final = b"HTTP/1.1 408 Request Timeout\r\n" + _END
+_BUSY: Final = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\n" + _END
+
+
+@dataclass(slots=True)
+class Bounds:
+    """The bounds of one server, and who is inside of them. Durations in seconds."""
+
+    header_timeout_s: float
+    body_timeout_s: float
+    most_connections: int
+    reading: dict[BoundedProtocol, float] = field(default_factory=dict)
+    """Since when (the loop's time) each connection has been reading the headers or the body of a request."""
+
+    def protocol(self) -> type[BoundedProtocol]:
+        """The protocol with these bounds, for uvicorn."""
+        return type("Bounded", (BoundedProtocol,), {"bounds": self})
+
+    @contextlib.contextmanager
+    def watched(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+        """While the block runs, who takes too long is sent away. On the loop's thread."""
+        handle = loop.call_later(_LOOK_EVERY_S, lambda: None)
+
+        def look() -> None:
+            nonlocal handle
+            now = loop.time()
+            for connection, since in list(self.reading.items()):
+                connection.look(now - since)
+            handle = loop.call_later(_LOOK_EVERY_S, look)
+
+        look()
+        try:
+            yield
+        finally:
+            handle.cancel()
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """One connection. ``header_timeout_s`` and ``most_connections`` are set by :func:`bounded`."""
+    """One connection."""
 
-    header_timeout_s: float
-    most_connections: int
+    bounds: Bounds
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._in_head = True
         self._head_bytes = 0
-        self._slow: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """As uvicorn's; the clock of the first request runs."""
         super().connection_made(transport)
-        if len(self.connections) > self.most_connections:
+        if len(self.connections) > self.bounds.most_connections:
             self._end(_BUSY)
-            return
-        self._begin_head()
+        else:
+            self.bounds.reading[self] = self.loop.time()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """As uvicorn's."""
-        self._stop_clock()
+        self.bounds.reading.pop(self, None)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """As uvicorn's, while the headers are within their bounds."""
+        """As uvicorn's, while the headers are not too large."""
         if self.transport.is_closing():
             return
         if self._in_head:
             self._head_bytes += len(data)
-            if self._head_bytes > _MOST_HEADER_BYTES and self._still_in_head(data):
+            if self._head_bytes > _MOST_HEADER_BYTES and b"\r\n\r\n" not in data:
                 self._end(_TOO_LARGE)
                 return
         super().data_received(data)
@@ -54,40 +93,28 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """The first byte of a request."""
         super().on_message_begin()
-        if not self._in_head:
-            self._begin_head()
+        self._in_head = True
+        self.bounds.reading.setdefault(self, self.loop.time())
 
     def on_headers_complete(self) -> None:
         """Its last header."""
         self._in_head = False
         self._head_bytes = 0
-        self._stop_clock()
+        self.bounds.reading[self] = self.loop.time()
         super().on_headers_complete()
 
-    def _still_in_head(self, data: bytes) -> bool:
-        """A large body may come together with its headers."""
-        return b"\r\n\r\n" not in data[-_MOST_HEADER_BYTES:] and b"\r\n\r\n" not in data
+    def on_message_complete(self) -> None:
+        """The last byte of its body."""
+        self.bounds.reading.pop(self, None)
+        super().on_message_complete()
 
-    def _begin_head(self) -> None:
-        self._in_head = True
-        self._stop_clock()
-        self._slow = self.loop.call_later(self.header_timeout_s, self._too_slow)
-
-    def _too_slow(self) -> None:
-        if not self.transport.is_closing():
-            self._end(_TOO_SLOW)
-
-    def _stop_clock(self) -> None:
-        if self._slow is not None:
-            self._slow.cancel()
-            self._slow = None
+    def look(self, reading_s: float) -> None:
+        """Whether it has been reading for too long."""
+        if reading_s > (self.bounds.header_timeout_s if self._in_head else self.bounds.body_timeout_s):
+            self.bounds.reading.pop(self, None)
+            if not self.transport.is_closing():
+                self._end(_TOO_SLOW)
 
     def _end(self, words: bytes) -> None:
         self.transport.write(words)
         self.transport.close()
-
-
-def bounded(*, header_timeout_s: float, most_connections: int) -> type[BoundedProtocol]:
-    """The protocol with these bounds."""
-    bounds = {"header_timeout_s": header_timeout_s, "most_connections": most_connections}
-    return type("Bounded", (BoundedProtocol,), bounds)

@@ -22,7 +22,7 @@ from mo_sync.errors import ConfigurationError, MoSyncError
 from mo_sync.feeds.relay.admission import Admission, Rules
 from mo_sync.feeds.relay.app import RelayApp
 from mo_sync.feeds.relay.commit import Committer
-from mo_sync.feeds.relay.protocol import bounded
+from mo_sync.feeds.relay.protocol import Bounds
 from mo_sync.settings import Relay
 from mo_sync.settings.addresses import host_and_port
 
@@ -114,24 +114,26 @@ class RelayServer:
         committer = self._make_committer()
         committing = asyncio.ensure_future(committer.run())
         app = RelayApp(self._settings, self._admission, committer, self._clock)
-        self._config = _config(app, self._settings)
+        bounds = Bounds(self._settings.header_timeout, self._settings.body_timeout, 2 * self._settings.max_connections)
+        self._config = _config(app, self._settings, bounds)
         self._server = uvicorn.Server(self._config)
         serving = asyncio.ensure_future(self._server.serve(sockets=self._sockets))
         while not self._server.started and not serving.done():
             await asyncio.sleep(0.01)
         self._running.set()
         try:
-            await serving
+            with bounds.watched(self._loop):
+                await serving
         finally:
             committer.close()
             await committing
             committer.shut()
 
 
-def _config(app: RelayApp, settings: Relay) -> uvicorn.Config:
+def _config(app: RelayApp, settings: Relay, bounds: Bounds) -> uvicorn.Config:
     config = uvicorn.Config(
         app,
-        http=bounded(header_timeout_s=settings.header_timeout, most_connections=2 * settings.max_connections),
+        http=bounds.protocol(),
         ws="none",
         lifespan="off",
         interface="asgi3",

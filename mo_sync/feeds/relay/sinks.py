@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from mo_sync.events import Envelope, RawEvent, Rejected, parse
+from mo_sync.feeds.relay.glance import plainly_a_message
 from mo_sync.feeds.relay.spool import Spool
 from mo_sync.feeds.relay.submission import Kept, Submission
 from mo_sync.intake import Intake, Receipt
@@ -25,6 +26,9 @@ _RECEIPTS = {
     Recorded.IGNORED: Receipt(ignored=1),
     Recorded.REJECTED: Receipt(rejected=1),
 }
+
+
+_SPOOLED: Final = Kept(Receipt(new=1), "spool")
 
 
 class LedgerSink:
@@ -65,9 +69,18 @@ class SpoolSink:
 
     def keep(self, batch: Sequence[Submission]) -> list[Kept]:
         """Raises OutOfReach, and then nothing of it is acknowledged."""
-        cut = [_events(submission, self._max_event, wrap=True) for submission in batch]
-        self._spool.append([raw.body + b"\n" for events in cut for raw, _ in events])
-        return [_looked_at([parsed for _, parsed in events]) for events in cut]
+        lines: list[bytes] = []
+        kept: list[Kept] = []
+        for submission in batch:
+            if plainly_a_message(submission.body):
+                lines += submission.wrapped(), b"\n"
+                kept.append(_SPOOLED)
+                continue
+            events = _events(submission, self._max_event, wrap=True)
+            lines += [part for raw, _ in events for part in (raw.body, b"\n")]
+            kept.append(_looked_at([parsed for _, parsed in events]))
+        self._spool.append(lines)
+        return kept
 
 
 def _events(submission: Submission, max_event: int, *, wrap: bool) -> list[Item]:

@@ -74,7 +74,7 @@ class Spool:
             raise _trouble(self._folder, error) from error
 
     def append(self, lines: Sequence[bytes]) -> None:
-        """Make ``lines`` durable; each is one line and ends as one. Raises OutOfReach, and then none of them counts."""
+        """Make ``lines`` durable, the last of which ends as one. Raises OutOfReach, and then none of them counts."""
         try:
             segment = self._segment or self._begin()
         except OSError as error:
