@@ -29,7 +29,7 @@ def drop(
     """Put events into the drop folder: under a hidden name first, synced to the disk, then renamed, so that nobody
     ever sees half a file. The files themselves stay where they are.
 
-    Example: kubectl logs relay | mo-sync drop -
+    Example: mo-sync drop events.json.gz
     """
     context = context_of(ctx)
     output = context.output()

@@ -28,7 +28,7 @@ def relay(ctx: typer.Context) -> int:
     SIGTERM and SIGINT stop it: what was read is kept and answered. SIGHUP reads users, tokens, networks and
     certificates again. It needs [relay] and drop.path, and neither a ledger nor the gateway's token.
 
-    Example: mo-sync --config /etc/mo-sync/relay.toml relay
+    Example: mo-sync relay
     """
     context = context_of(ctx)
     settings = context.loaded().settings
