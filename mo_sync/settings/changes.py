@@ -14,6 +14,7 @@ from mo_sync.settings.model import Settings
 __all__ = ["Changes", "changes", "reloadable", "values_of"]
 
 _RELOADABLE = {"retry", "limits", "log"}
+_WHO_MAY_POST = ("basic", "basic_file", "bearer", "bearer_file", "networks", "trusted_proxies", "anonymous")
 # Both are handed to the feeds when they are made: a new event gets its deadline there, and its limit of size.
 _NEEDS_RESTART = {("limits", "max_event"), ("retry", "give_up_after")}
 
@@ -38,6 +39,8 @@ def changes(old: Settings, new: Settings) -> Changes:
 
 def reloadable(name: Name) -> bool:
     """Whether a running daemon takes a change of ``name`` over (on SIGHUP)."""
+    if name[0] == "relay":
+        return name[-1] in _WHO_MAY_POST
     return name[0] in _RELOADABLE and name not in _NEEDS_RESTART
 
 
