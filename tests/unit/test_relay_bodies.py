@@ -103,6 +103,7 @@ def test_a_body_without_an_encoding_is_left_as_it_is() -> None:
         (gzip.compress(bytes(101)), 413),
         (gzip.compress(bytes(50_000_000)), 413),
     ],
+    ids=["plain", "nothing", "cut short", "more behind", "zlib", "a little too much", "a bomb"],
 )
 def test_what_is_not_what_it_says_or_expands_too_far_is_refused(body: bytes, status: int) -> None:
     assert refused(lambda: unpacked(body, b"gzip", max_body=100))[0] == status
