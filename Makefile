@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 N      ?= 500
 
-.PHONY: help demo test check bench crash wheel lock clean
+.PHONY: help demo test check bench crash fuzz wheel lock clean
 
 help: ## Show what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -38,6 +38,9 @@ bench: $(VENV)/.develop ## Measure against named peers (minutes)
 
 crash: $(VENV)/.develop ## Kill a working mo-sync N times and count what was lost: make crash N=5000
 	$(BIN)/python -m tests.crash.campaign --kills $(N)
+
+fuzz: $(VENV)/.develop ## Post N odd bodies to the relay: make fuzz N=100000
+	$(BIN)/python -m tests.fuzz --bodies $(N)
 
 wheel: $(VENV)/.develop ## Build dist/*.whl
 	$(BIN)/python -m build --no-isolation --wheel

@@ -21,101 +21,11 @@ import pytest
 import requests
 
 from mo_sync.sandbox import Gateway
-from tests.site import Site
+from tests import fuzz
+from tests.relays import USER, Relay, event, running
 from tests.trouble import events_of, eventually
 
 pytestmark = pytest.mark.timeout(180)
-USER = ("ess", "a-long-enough-password")
-DEAD = "http://127.0.0.1:9"
-
-
-def event(number: int | str, **fields: Any) -> dict[str, Any]:
-    """A real one's shape, with ids of its own."""
-    listed = {
-        "message_id": f"M{number:>021}".replace(" ", "0"),
-        "attachment_ids": f"A{number:>021}".replace(" ", "0"),
-        "from_address": "+14085550100",
-        "to_address": "18322222222",
-        "message_body": "wh4t the person wrote",
-        "has_attachment": True,
-        "application_id": 17226,
-        "anti_virus_scan_status": "OK",
-        **fields,
-    }
-    return {
-        "topic": "SCG-Message",
-        "attempt": 1,
-        "event": {"fld-val-list": listed, "evt-tp": "mo_message_received", "timestamp": "2026-11-23T16:16:17.579Z"},
-        "event-id": f"E{number:>021}".replace(" ", "0"),
-    }
-
-
-class Relay:
-    """A relay process on a site of its own: ``alone`` or beside the daemon."""
-
-    def __init__(self, root: Path, *, alone: bool, relay: dict[str, Any] | None = None, **sections: Any) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}/events"
-        self.alone = alone
-        settings = {
-            "relay": {"listen": f"127.0.0.1:{self.port}", "basic_file": "users", "rotate": "200ms", **(relay or {})},
-            "drop": {"interval": "100ms", "settle": "0s"},
-            "ledger": {"url": "sqlite:///ledger.db", "busy_timeout": "10s"},
-            "log": {"format": "json", "level": "info"},
-            **sections,
-        }
-        self.site = Site(root, DEAD, settings=settings)
-        (root / "users").write_text(f"{USER[0]}:{USER[1]}\n")
-        self.process: subprocess.Popen[str] | None = None
-
-    def start(self) -> None:
-        log = (self.site.root / "said").open("a")
-        with log:
-            self.process = self.site.start("relay" if self.alone else "run", stdout=log, stderr=log)
-        eventually(self.answers, what=self.said)
-
-    def answers(self) -> bool:
-        try:
-            return requests.get(f"http://127.0.0.1:{self.port}/readyz", timeout=5).status_code == 200
-        except requests.ConnectionError:
-            assert self.process is not None
-            assert self.process.poll() is None, self.said()
-            return False
-
-    def said(self) -> str:
-        return (self.site.root / "said").read_text()
-
-    def stop(self) -> int:
-        assert self.process is not None
-        self.process.terminate()
-        return self.process.wait(60)
-
-    def kill(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-
-    def post(self, body: Any, **more: Any) -> requests.Response:
-        data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        headers = {"Content-Type": "application/json", **more.pop("headers", {})}
-        return requests.post(self.url, data=data, headers=headers, auth=more.pop("auth", USER), timeout=30, **more)
-
-    def recorded(self) -> set[str]:
-        """The event ids in the ledger after a pass of mo-sync."""
-        if self.alone:
-            assert self.site.run("--sync-now").returncode in (4, 5, 75)
-        return {key for (key,) in self.site.query("select event_key from event where state = 'accepted'")}
-
-
-@contextmanager
-def running(relay: Relay) -> Iterator[Relay]:
-    relay.start()
-    try:
-        yield relay
-        assert relay.stop() == 0, relay.said()
-    finally:
-        relay.kill()
 
 
 @pytest.fixture(params=["alone", "beside"])
@@ -371,10 +281,10 @@ def test_what_cannot_be_meant_is_told_and_nothing_is_begun(
 
 def test_slow_and_silent_connections_are_closed_and_others_are_served_meanwhile(tmp_path: Path) -> None:
     relay = Relay(
-        tmp_path / "site", alone=True, relay={"header_timeout": "1s", "body_timeout": "1s", "max_connections": 600}
+        tmp_path / "site", alone=True, relay={"header_timeout": "1s", "body_timeout": "1s", "max_connections": 800}
     )
     with running(relay):
-        slow = [socket.create_connection(("127.0.0.1", relay.port), 10) for _ in range(300)]
+        slow = [socket.create_connection(("127.0.0.1", relay.port), 10) for _ in range(500)]
         password = requests.auth._basic_auth_str(*USER).encode()
         whole = b"POST /events HTTP/1.1\r\nHost: x\r\nAuthorization: " + password + b"\r\nContent-Length: 99\r\n\r\n{"
         for number, line in enumerate(slow):
@@ -416,22 +326,28 @@ def test_what_is_no_clean_http_gets_a_4xx_or_a_closed_connection(tmp_path: Path,
         assert relay.post(event(1)).status_code == 202
 
 
+def test_whatever_is_posted_gets_an_answer_and_ends_nothing(tmp_path: Path, alone: bool) -> None:
+    """A sample; `make fuzz N=100000` is the campaign."""
+    relay = Relay(tmp_path / "site", alone=alone)
+    with running(relay):
+        found = fuzz.play(relay, 400, seed=os.getpid())
+        assert relay.post(event("after")).status_code == 202
+
+    assert found.wrong == []
+    assert found.statuses[202] > 100
+    assert "Traceback" not in relay.said()
+    assert event("after")["event-id"] in relay.recorded()
+
+
 def test_the_drop_command_puts_events_where_they_are_taken(tmp_path: Path) -> None:
     relay = Relay(tmp_path / "site", alone=True)
     file = tmp_path / "events.json"
     file.write_text(json.dumps(event(1)))
     dropped = relay.site.run("drop", str(file))
-    with (
-        relay.site.start("drop", "-", stdin=subprocess.PIPE)
-        if False
-        else subprocess.Popen(
-            [*dropped.args[:-2], "drop", "-"],
-            cwd=relay.site.root,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        ) as process
-    ):
+    program = dropped.args[:-2]
+    with subprocess.Popen(
+        [*program, "drop", "-"], cwd=relay.site.root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         process.communicate(json.dumps(event(2)), timeout=60)
     refused = relay.site.run("drop", str(tmp_path / "none.json"))
 
