@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import http.client
 import json
@@ -21,7 +22,7 @@ import pytest
 import requests
 
 from mo_sync.sandbox import Gateway
-from tests import fuzz
+from tests import fuzz, mounts
 from tests.relays import USER, Relay, event, running
 from tests.trouble import events_of, eventually
 
@@ -210,6 +211,28 @@ def test_while_the_ledger_is_locked_nothing_is_lost_and_nobody_sees_an_error(tmp
 
     refused = [line for line in events_of(relay.said()) if line["event"] in ("relay.refused", "batch.not-kept")]
     assert refused == []
+
+
+@pytest.mark.root
+def test_on_a_full_disk_it_refuses_and_is_ready_again_by_itself_when_there_is_room(tmp_path: Path) -> None:
+    mounts.needs_mounts()
+    relay = Relay(tmp_path / "site", alone=True)
+    relay.site.drop_folder.rmdir()
+    with mounts.tmpfs(relay.site.drop_folder, "size=1m") as disk:
+        with running(relay):
+            assert relay.post(event(1)).status_code == 202
+            eventually(lambda: list(disk.glob("relay-*")))
+            with (disk / "others").open("wb", buffering=0) as others, contextlib.suppress(OSError):
+                while True:
+                    others.write(bytes(4_096))
+            refused = relay.post(event(2))
+            assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5")
+            assert not relay.answers()
+            (disk / "others").unlink()
+            eventually(relay.answers, what=relay.said)
+            assert relay.post(event(2)).status_code == 202
+        assert relay.recorded() == {event(1)["event-id"], event(2)["event-id"]}
+        assert "batch.not-kept" in relay.said()
 
 
 def test_a_stop_answers_what_was_read(tmp_path: Path, alone: bool) -> None:

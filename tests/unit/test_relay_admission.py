@@ -98,6 +98,14 @@ def test_who_fails_too_often_is_not_looked_at_for_a_while_and_others_are() -> No
     assert door.judge("198.51.100.1", right, now_s=60.0) is None
 
 
+def test_who_fails_behind_a_proxy_of_this_machine_shuts_out_nobody() -> None:
+    door = Admission(Rules(users=USERS))
+    for _ in range(30):
+        door.judge("127.0.0.1", basic("ess:wrong password"), now_s=0.0)
+
+    assert door.judge("127.0.0.1", basic("other:another one"), now_s=1.0) is None
+
+
 def test_asking_without_a_password_is_no_try() -> None:
     door = Admission(Rules(users=USERS))
     for _ in range(30):

@@ -27,6 +27,15 @@ class Way:
         self.error: Exception | None = None
         self.open = threading.Event()
         self.open.set()
+        self.tended = 0
+
+    def tend(self) -> float:
+        self.tended += 1
+        return 0.01
+
+    def probe(self) -> None:
+        if self.error is not None:
+            raise self.error
 
     def keep(self, batch: Sequence[Submission]) -> list[Kept]:
         assert self.open.wait(20)
@@ -43,11 +52,6 @@ class Way:
 class Bench:
     def __init__(self) -> None:
         self.ledger, self.spool = Way("ledger"), Way("spool")
-        self.tended = 0
-
-    def tend(self) -> float:
-        self.tended += 1
-        return 0.01
 
     def run(self, work: Callable[[Committer], Awaitable[None]], *, alone: bool = False, **more: object) -> None:
         given = {"timeout_s": 0.2, "most_waiting": 1_000} | more
@@ -57,7 +61,6 @@ class Bench:
                 None if alone else self.ledger,
                 self.spool,
                 SystemClock(),
-                tend=self.tend,
                 **given,  # type: ignore[arg-type]
             )
             running = asyncio.ensure_future(committer.run())
@@ -212,6 +215,39 @@ def test_who_no_longer_waits_for_the_answer_holds_up_nobody(bench: Bench) -> Non
 
 def test_segments_are_tended_also_when_nothing_comes(bench: Bench) -> None:
     async def work(committer: Committer) -> None:
-        await eventually(lambda: bench.tended > 3)
+        await eventually(lambda: bench.spool.tended > 3)
+
+    bench.run(work)
+
+
+def test_what_was_in_trouble_is_ready_again_without_being_asked(bench: Bench) -> None:
+    """A load balancer asks nothing of one that is not ready: it would never come back."""
+
+    async def work(committer: Committer) -> None:
+        bench.spool.error = OutOfReach("spool-not-writable", "full")
+        with pytest.raises(NotKept):
+            await committer.keep(one(1))
+        await asyncio.sleep(0.05)
+        assert committer.trouble is not None
+        bench.spool.error = None
+        await eventually(lambda: committer.trouble is None)
+
+    bench.run(work, alone=True)
+
+
+def test_an_error_while_tending_ends_no_tending(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mo_sync.feeds.relay.commit._PROBE_AGAIN_S", 0.01)
+    calls = []
+
+    def tend() -> float:
+        calls.append(1)
+        if len(calls) == 1:
+            raise ZeroDivisionError("a bug")
+        return 0.01
+
+    monkeypatch.setattr(bench.spool, "tend", tend)
+
+    async def work(committer: Committer) -> None:
+        await eventually(lambda: len(calls) > 2)
 
     bench.run(work)

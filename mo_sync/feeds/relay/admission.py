@@ -78,6 +78,11 @@ class Admission:
         return count >= _MOST_TRIES and now_s - since_s < _TRIES_FOR_S
 
     def _failed(self, client: str, now_s: float) -> None:
+        """This machine's own address is that of a proxy, not in ``relay.trusted_proxies``: whoever fails behind it must
+        not shut out all others."""
+        address = _address(client)
+        if address is not None and address.is_loopback:
+            return
         home = _home(client)
         count, since_s = self._failures.pop(home, (0, now_s))
         if now_s - since_s >= _TRIES_FOR_S:

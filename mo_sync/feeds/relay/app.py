@@ -72,6 +72,7 @@ class RelayApp:
             outcome = await self._committer.keep(Submission(body, self._clock.now(), _kept_of(scope["headers"])))
         except NotKept:
             return refusal(503, "it cannot be kept now", retry_after_s=_RETRY_AFTER_S)
+        _log.debug("relay.kept", where=outcome.where, size=len(body), client=(scope.get("client") or ("",))[0])
         return kept(outcome, refuse_unreadable=settings.unreadable == "refuse")
 
     def _refused(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Answer | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Protocol
 
@@ -26,6 +26,7 @@ _log = structlog.get_logger(__name__)
 _MOST_EVENTS: Final = 1_000
 _MOST_BYTES: Final = 8 * 1024 * 1024
 _TRY_AGAIN_S: Final = 5.0
+_PROBE_AGAIN_S: Final = 1.0
 
 Waiting = tuple[Submission, "asyncio.Future[Kept]"]
 
@@ -35,6 +36,16 @@ class Sink(Protocol):
 
     def keep(self, batch: Sequence[Submission]) -> list[Kept]:
         """When this answers, all of ``batch`` is durable; what became of each, in order. Raises MoSyncError."""
+
+
+class SpoolLike(Sink, Protocol):
+    """The way that is always there, and needs care."""
+
+    def tend(self) -> float:
+        """Hand over what is old enough; in how many seconds to look again."""
+
+    def probe(self) -> None:
+        """Raises MoSyncError when nothing could be kept now."""
 
 
 class NotKept(Exception):
@@ -50,19 +61,17 @@ class Committer:
     def __init__(
         self,
         ledger: Sink | None,
-        spool: Sink,
+        spool: SpoolLike,
         clock: Clock,
         *,
         timeout_s: float,
         most_waiting: int,
-        tend: Callable[[], float],
     ) -> None:
         self._ledger = ledger
         self._spool = spool
         self._clock = clock
         self._timeout_s = timeout_s
         self._most_waiting = most_waiting
-        self._tend = tend
         self._queue: deque[Waiting] = deque()
         self._bytes = 0
         self._arrived = asyncio.Event()
@@ -174,10 +183,21 @@ class Committer:
         return self._clock.monotonic() >= self._ledger_rests_until
 
     async def _tend_regularly(self) -> None:
-        """Segments are handed over by time, also when nothing comes."""
+        """Segments are handed over by time, also when nothing comes. Who is not ready is asked nothing any more by a
+        load balancer: so whether things are mended is tried out here."""
         loop = asyncio.get_running_loop()
         while True:
-            wait_s = await loop.run_in_executor(self._spool_thread, self._tend)
+            try:
+                wait_s = await loop.run_in_executor(self._spool_thread, self._spool.tend)
+                if self.trouble is not None:
+                    await loop.run_in_executor(self._spool_thread, self._spool.probe)
+                    self.trouble = None
+                    _log.info("relay.ready-again")
+            except MoSyncError:
+                wait_s = _PROBE_AGAIN_S
+            except Exception:  # noqa: BLE001  the border of the task: without it no segment would be handed over
+                _log.exception("segment.not-tended")
+                wait_s = _PROBE_AGAIN_S
             await asyncio.sleep(wait_s)
 
 

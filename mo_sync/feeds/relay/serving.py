@@ -97,6 +97,11 @@ class RelayServer:
         self._thread.join(grace_s + 2.0)
         return not self._thread.is_alive()
 
+    def _end(self) -> None:
+        """Without a committer nobody would get an answer."""
+        if self._server is not None:
+            self._server.should_exit = True
+
     def _run(self) -> None:
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -117,6 +122,7 @@ class RelayServer:
         bounds = Bounds(self._settings.header_timeout, self._settings.body_timeout, 2 * self._settings.max_connections)
         self._config = _config(app, self._settings, bounds)
         self._server = uvicorn.Server(self._config)
+        committing.add_done_callback(lambda _: self._end())
         serving = asyncio.ensure_future(self._server.serve(sockets=self._sockets))
         while not self._server.started and not serving.done():
             await asyncio.sleep(0.01)

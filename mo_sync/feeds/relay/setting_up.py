@@ -125,7 +125,6 @@ class Listening:
             self._clock,
             timeout_s=relay.commit_timeout,
             most_waiting=_MOST_WAITING,
-            tend=self._spool.tend,
         )
 
 

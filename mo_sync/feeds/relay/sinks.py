@@ -82,6 +82,14 @@ class SpoolSink:
         self._spool.append(lines)
         return kept
 
+    def tend(self) -> float:
+        """Hand over a segment that is old enough; in how many seconds to look again."""
+        return self._spool.tend()
+
+    def probe(self) -> None:
+        """Raises OutOfReach when nothing could be kept now."""
+        self._spool.probe()
+
 
 def _events(submission: Submission, max_event: int, *, wrap: bool) -> list[Item]:
     """Usually the body is one event. What holds several, or cannot be understood, is cut as a dropped file is.
