@@ -5,16 +5,14 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
+from xml.etree.ElementTree import Element, TreeBuilder
 
 import msgspec
 from defusedxml import DefusedXmlException, ElementTree
 
 from mo_sync.errors import EventError
 from mo_sync.shapes.opened import Opened, expand
-
-if TYPE_CHECKING:
-    from xml.etree.ElementTree import Element
 
 __all__ = ["UTF16", "decode", "is_xml", "read_text"]
 
@@ -87,7 +85,9 @@ def _position(error: Exception) -> str:
 
 def _xml(body: str | bytes) -> Any:
     try:
-        root = ElementTree.fromstring(body, forbid_dtd=True)
+        parser = ElementTree.DefusedXMLParser(target=_Shallow(), forbid_dtd=True)
+        parser.feed(body)
+        root = parser.close()
     except ElementTree.ParseError as error:
         line, column = error.position
         place = f"line {line}, column {column}"
@@ -97,6 +97,24 @@ def _xml(body: str | bytes) -> Any:
     except (ValueError, LookupError, RecursionError) as error:
         raise EventError("xml-invalid", "its encoding is unknown or broken", position="event") from error
     return {_name(root.tag): _element(root, 0)}
+
+
+class _Shallow(TreeBuilder):
+    """Ends at the depth that no event has, rather than build a million elements first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._depth = 0
+
+    def start(self, tag: Any, attrs: Any) -> Element:
+        self._depth += 1
+        if self._depth > _DEEPEST_XML:
+            raise EventError("xml-too-deep", "it is nested too deeply", position="event")
+        return super().start(tag, attrs)
+
+    def end(self, tag: Any) -> Element:
+        self._depth -= 1
+        return super().end(tag)
 
 
 def _element(element: Element, depth: int) -> Any:
