@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import ssl
 import threading
@@ -18,7 +19,7 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH, select_proxy, should_bypass_p
 from urllib3.util.ssl_ import create_urllib3_context
 
 from mo_sync import settings
-from mo_sync.errors import ConfigurationError
+from mo_sync.errors import ConfigurationError, shortage
 from mo_sync.gateway.origins import is_loopback
 from mo_sync.gateway.troubles import trouble_of
 from mo_sync.gateway.watch import POOL_CLASSES, Watch
@@ -177,6 +178,8 @@ def _trusting(ca_bundle: Path | None) -> ssl.SSLContext:
         else:
             context.load_verify_locations(cafile=bundle)
     except OSError as error:
+        if error.errno == errno.ENOMEM and (short := shortage(MemoryError())):
+            raise short from error
         summary = f"the certificates cannot be read ({error.strerror or 'not PEM'})"
         hint = "give a PEM file, or a folder made by c_rehash"
         item = f"gateway.ca_bundle = {bundle}"

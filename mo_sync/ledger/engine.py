@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+import threading
 from pathlib import Path
 from typing import Any, Final
 
@@ -58,6 +60,7 @@ FOREIGN_ERRORS: Final[dict[type[sa.SQLAlchemyError], str | None]] = {
 """What SQLAlchemy's errors mean when the driver's own code says no more; None: not the ledger's trouble."""
 
 _SHORTEST_STATEMENT_S: Final = 10.0
+_TRY_AGAIN_S: Final = 0.05
 
 
 def connect(settings: LedgerSettings) -> Engine:
@@ -164,7 +167,8 @@ def _sqlite(url: URL, settings: LedgerSettings) -> Engine:
         # SQLAlchemy begins transactions below, so the driver must not begin any of its own.
         connection.isolation_level = None
         cursor = connection.cursor()
-        for pragma in ("journal_mode=wal", "synchronous=full", "foreign_keys=on"):
+        _use_write_ahead_log(cursor, settings.busy_timeout)
+        for pragma in ("synchronous=full", "foreign_keys=on"):
             cursor.execute(f"pragma {pragma}")
         cursor.close()
 
@@ -175,3 +179,20 @@ def _sqlite(url: URL, settings: LedgerSettings) -> Engine:
         connection.exec_driver_sql("begin immediate" if immediate else "begin")
 
     return engine
+
+
+def _use_write_ahead_log(cursor: Any, patience_s: float) -> None:
+    """Where several open a new file at once, SQLite does not wait for who changes its mode but says at once that it is
+    locked: so the waiting is done here."""
+    tries = max(1, int(patience_s / _TRY_AGAIN_S))
+    cursor.execute("pragma busy_timeout=0")
+    for left in reversed(range(tries)):
+        try:
+            cursor.execute("pragma journal_mode=wal")
+        except sqlite3.OperationalError as error:
+            if not left or trouble_of(error) != "ledger-locked":
+                raise
+            threading.Event().wait(_TRY_AGAIN_S)
+        else:
+            break
+    cursor.execute(f"pragma busy_timeout={int(patience_s * 1000)}")
