@@ -16,6 +16,7 @@ the item that it is about and what to do next.
 
 from __future__ import annotations
 
+import errno
 from enum import IntEnum
 from typing import ClassVar
 
@@ -115,7 +116,8 @@ def shortage(error: BaseException) -> OutOfReach | None:
     >>> print(shortage(RuntimeError("can't start new thread")))
     machine-exhausted: this machine has no more threads to give; raise its limits, or lower sync.workers
     """
-    what = "memory" if isinstance(error, MemoryError) else None
+    no_memory = isinstance(error, OSError) and error.errno == errno.ENOMEM
+    what = "memory" if no_memory or isinstance(error, MemoryError) else None
     if isinstance(error, RuntimeError) and str(error) == _NO_THREAD:
         what = "threads"
     hint = "raise its limits, or lower sync.workers"
