@@ -47,9 +47,9 @@ wheel: $(VENV)/.develop ## Build dist/*.whl
 
 UVC    := uv pip compile --quiet --generate-hashes --no-emit-index-url --no-annotate --no-header --universal --python-version 3.11
 lock: ## Pin the newest allowed versions (needs uv)
-	$(UVC) --upgrade pyproject.toml --extra postgres -o requirements/runtime.txt
+	$(UVC) --upgrade pyproject.toml --extra postgres --extra oauth -o requirements/runtime.txt
 	$(UVC) --upgrade --group build -c requirements/runtime.txt -o requirements/build.txt
-	$(UVC) --upgrade pyproject.toml --extra postgres --group build --group test --group check -c requirements/runtime.txt -c requirements/build.txt -o requirements/develop.txt
+	$(UVC) --upgrade pyproject.toml --extra postgres --extra oauth --group build --group test --group check -c requirements/runtime.txt -c requirements/build.txt -o requirements/develop.txt
 
 clean: ## Remove what was built
 	rm -rf $(VENV) dist build mo-sync-demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -23,6 +23,7 @@ _LEDGERS = ("sqlite", "sqlite+pysqlite", "postgresql", "postgresql+psycopg")
 _GATEWAY = "allowed is scheme and host, like https://api.syniverse.com"
 _LEDGER = "allowed is sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE"
 _STORE = "allowed is a folder"
+_AUTHORITY = "allowed is https://HOST/PATH, or http:// on this machine"
 _LISTEN = "allowed is HOST:PORT, like 127.0.0.1:9464"
 _CLAMD = "allowed is unix:/PATH or tcp://HOST:PORT, as LocalSocket or TCPSocket in clamd.conf say"
 
@@ -63,6 +64,22 @@ def _gateway(url: str) -> str | None:
     except ValueError:
         whole = False
     return None if whole and not set("@?#") & set(url) else f"found {_shown(url)}, {_GATEWAY}"
+
+
+def _authority(url: str) -> str | None:
+    """Keys and verdicts that come over a line that others can write to are worth nothing."""
+    try:
+        parts = urlsplit(url)
+        local = parts.scheme == "http" and parts.hostname in ("127.0.0.1", "::1", "localhost")
+        whole = bool(parts.hostname) and parts.port != 0 and (parts.scheme == "https" or local)
+    except ValueError:
+        whole = False
+    return None if whole and not set("@#") & set(url) else f"found {_shown(url)}, {_AUTHORITY}"
+
+
+def _path(path: str) -> str | None:
+    good = path.startswith("/") and path.isascii() and path.isprintable() and not set(" ?#%") & set(path)
+    return None if good else f"found {_shown(path)}, allowed is a path like /events"
 
 
 def _proxy(url: str) -> str | None:
@@ -121,6 +138,10 @@ _LOOKS: Mapping[Name, Callable[[str], str | None]] = {
     ("gateway", "proxy"): _proxy,
     ("ledger", "url"): _ledger,
     ("metrics", "listen"): _listen,
+    ("oauth", "introspection"): _authority,
+    ("oauth", "keys_url"): _authority,
+    ("relay", "listen"): _listen,
+    ("relay", "path"): _path,
     ("scan", "clamd"): _clamd,
     ("store", "url"): _store,
 }

@@ -20,6 +20,7 @@ __all__ = [
     "Limits",
     "Log",
     "Metrics",
+    "OAuth",
     "Relay",
     "Retry",
     "Scan",
@@ -163,6 +164,37 @@ class Relay(_Section):
     body_timeout: Duration = Field(30.0, gt=0, description="How long a request's body may take.")
 
 
+class OAuth(_Section):
+    """Who may post to the relay with a bearer token of an authorization server: by its keys, or by asking it."""
+
+    issuer: str | None = Field(
+        None, description="The `iss` of its tokens; needed with keys.", examples=["https://login.example.com"]
+    )
+    audience: str | None = Field(
+        None, description="The `aud` that its tokens have when they are for us; needed with keys.", examples=["mo-sync"]
+    )
+    scope: str | None = Field(None, description="A scope that tokens must have.", examples=["events:write"])
+    keys_url: str | None = Field(
+        None,
+        description="Signed tokens (JWT): where its public keys are (JWKS).",
+        examples=["https://login.example.com/.well-known/jwks.json"],
+    )
+    keys_file: Path | None = Field(None, description="The same keys as a file.", examples=["jwks.json"])
+    introspection: str | None = Field(
+        None,
+        description="Other tokens: where to ask about each (RFC 7662).",
+        examples=["https://login.example.com/introspect"],
+    )
+    client_id: str | None = Field(None, description="As whom mo-sync asks there.", examples=["mo-sync"])
+    client_secret: SecretStr | None = Field(
+        None, description="With which secret; better given as `client_secret_file`.", examples=["…"]
+    )
+    client_secret_file: Path | None = Field(
+        None, description="A file that holds that secret, and nothing else.", examples=["oauth.secret"]
+    )
+    timeout: Duration = Field(5.0, gt=0, description="How long the authorization server may be silent.")
+
+
 class Ledger(_Section):
     """The database that remembers."""
 
@@ -261,6 +293,7 @@ class Settings(_Section):
     applications: dict[str, Application] = Field({}, description="Applications with tokens of their own.")
     drop: Drop = Drop()
     relay: Relay = Relay()
+    oauth: OAuth = OAuth()
     ledger: Ledger = Ledger()
     store: Store = Store()
     sync: Sync = Sync()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from mo_sync.clock import SystemClock
 from mo_sync.errors import ExitCode
 from mo_sync.feeds.relay.setting_up import rules_of
 from mo_sync.reconciler.loop import _BREAK_OFF_S, _CLOSE_S
@@ -178,7 +179,7 @@ def test_the_relays_settings_fit_its_service(tmp_path: Path) -> None:
 
     assert settings_of(RELAY)["BindPaths"] == [str(settings.drop.path)]
     assert settings.relay.basic_file == users
-    assert rules_of(settings.relay).users
+    assert rules_of(settings, SystemClock()).users
 
 
 def test_the_relay_is_given_its_grace_and_is_another_user_with_the_same_hardening() -> None:

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from mo_sync.errors import ConfigurationError
+from mo_sync.feeds.relay.tokens import Tokens
 
-__all__ = ["Admission", "Refusal", "Rules", "client_of", "networks_of", "users_of", "words_of"]
+__all__ = ["Admission", "Ask", "Refusal", "Rules", "client_of", "networks_of", "users_of", "words_of"]
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -32,10 +33,14 @@ _HOME_PREFIX: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Digests of ``USER:PASSWORD`` and of tokens, and networks. Anybody may post where ``anonymous``."""
+    """Digests of ``USER:PASSWORD`` and of tokens, and networks. Anybody may post where ``anonymous``.
+
+    ``oauth`` knows which other bearer tokens are good.
+    """
 
     users: tuple[bytes, ...] = ()
     tokens: tuple[bytes, ...] = ()
+    oauth: Tokens | None = None
     networks: tuple[Network, ...] = ()
     proxies: tuple[Network, ...] = ()
     anonymous: bool = False
@@ -49,6 +54,16 @@ class Refusal:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """The authorization server must say whether the bearer of this token may post."""
+
+    token: bytes
+
+
+_WHO: Final = Refusal(401, "a user and password, or a token, is needed")
+
+
 class Admission:
     """Judges requests by ``rules``, which may be replaced. For one thread (the event loop's)."""
 
@@ -56,20 +71,25 @@ class Admission:
         self.rules = rules
         self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
 
-    def judge(self, client: str, authorization: bytes | None, *, now_s: float) -> Refusal | None:
-        """None when who speaks from ``client`` may post; ``now_s`` is monotonic."""
+    def judge(self, client: str, authorization: bytes | None, *, now_s: float) -> Refusal | Ask | None:
+        """None when who speaks from ``client`` may post; ``now_s`` is monotonic.
+
+        After :class:`Ask`, a token that is no good is told to :meth:`failed`.
+        """
         rules = self.rules
         if rules.networks and not _within(client, rules.networks):
             return Refusal(403, "this address may not post")
-        if rules.anonymous or not (rules.users or rules.tokens):
+        if rules.anonymous or not (rules.users or rules.tokens or rules.oauth):
             return None
         if self._blocked(client, now_s):
             return Refusal(429, "too many failed tries from this address")
-        if authorization is not None and _known(authorization, rules):
+        return _WHO if authorization is None else self._judge(authorization, client, now_s)
+
+    def _judge(self, authorization: bytes, client: str, now_s: float) -> Refusal | Ask | None:
+        if _known(authorization, self.rules):
             return None
-        if authorization is not None:
-            self._failed(client, now_s)
-        return Refusal(401, "a user and password, or a token, is needed")
+        token = _bearer(authorization) if self.rules.oauth is not None else b""
+        return Ask(token) if token else self.failed(client, now_s=now_s)
 
     def _blocked(self, client: str, now_s: float) -> bool:
         if not self._failures:
@@ -77,12 +97,15 @@ class Admission:
         count, since_s = self._failures.get(_home(client), (0, now_s))
         return count >= _MOST_TRIES and now_s - since_s < _TRIES_FOR_S
 
-    def _failed(self, client: str, now_s: float) -> None:
-        """This machine's own address is that of a proxy, not in ``relay.trusted_proxies``: whoever fails behind it must
-        not shut out all others."""
+    def failed(self, client: str, *, now_s: float) -> Refusal:
+        """Who speaks from ``client`` showed a wrong password or token: the refusal of it.
+
+        This machine's own address is that of a proxy, not in ``relay.trusted_proxies``: whoever fails behind it must
+        not shut out all others.
+        """
         address = _address(client)
         if address is not None and address.is_loopback:
-            return
+            return _WHO
         home = _home(client)
         count, since_s = self._failures.pop(home, (0, now_s))
         if now_s - since_s >= _TRIES_FOR_S:
@@ -90,6 +113,7 @@ class Admission:
         self._failures[home] = count + 1, since_s
         while len(self._failures) > _REMEMBERED:
             self._failures.popitem(last=False)
+        return _WHO
 
 
 def client_of(peer: str, forwarded_for: Sequence[bytes], proxies: Sequence[Network]) -> str:
@@ -156,6 +180,11 @@ def _known(authorization: bytes, rules: Rules) -> bool:
             return _among(rest.strip(), rules.tokens)
         case _:
             return False
+
+
+def _bearer(authorization: bytes) -> bytes:
+    scheme, _, rest = authorization.strip().partition(b" ")
+    return rest.strip() if scheme.lower() == b"bearer" else b""
 
 
 def _decoded(rest: bytes) -> bytes:

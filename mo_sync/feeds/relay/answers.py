@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,14 +34,13 @@ def _answer(status: int, told: dict[str, object], *more: Header) -> Answer:
 
 
 def refusal(
-    status: int, why: str, *, close: bool = False, retry_after_s: int | None = None, challenge: str = ""
+    status: int, why: str, *, close: bool = False, retry_after_s: int | None = None, challenges: Sequence[str] = ()
 ) -> Answer:
     """Why a request is not taken, in one sentence."""
     more = [_CLOSE] if close else []
     if retry_after_s is not None:
         more.append((b"retry-after", str(retry_after_s).encode()))
-    if challenge:
-        more.append((b"www-authenticate", challenge.encode()))
+    more += [(b"www-authenticate", challenge.encode()) for challenge in challenges]
     return _answer(status, {"error": why}, *more)
 
 

@@ -11,8 +11,9 @@ from typing import Any, Final
 import structlog
 
 from mo_sync.clock import Clock
-from mo_sync.feeds.relay.admission import Admission, client_of
+from mo_sync.feeds.relay.admission import Admission, Ask, Refusal, client_of
 from mo_sync.feeds.relay.answers import HEALTHY, Answer, kept, refusal
+from mo_sync.feeds.relay.authority import AuthoritySilent
 from mo_sync.feeds.relay.bodies import NoBody, Receive, read, unpacked, unwanted
 from mo_sync.feeds.relay.commit import Committer, NotKept
 from mo_sync.feeds.relay.submission import KEPT_HEADERS, Submission
@@ -25,7 +26,9 @@ _log = structlog.get_logger(__name__)
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _RETRY_AFTER_S: Final = 5
-_CHALLENGE: Final = 'Basic realm="mo-sync", charset="UTF-8"'
+_BASIC: Final = 'Basic realm="mo-sync", charset="UTF-8"'
+_BEARER: Final = 'Bearer realm="mo-sync"'
+_NOT_TOLD: Final = Refusal(503, "the authorization server does not tell whether this token is good")
 _MOST_KEPT: Final = 8
 _LONGEST_KEPT: Final = 500
 _NOTHING: Mapping[str, str] = {}
@@ -59,9 +62,12 @@ class RelayApp:
         if scope["method"] != "POST":
             return _not_allowed(scope, "POST")
         headers = dict(scope["headers"])
-        refused = self._refused(scope, headers)
-        if refused is not None:
-            return refused
+        peer = self._peer(scope)
+        said = self._admission.judge(peer, headers.get(b"authorization"), now_s=self._clock.monotonic())
+        if isinstance(said, Ask):
+            said = await self._asked(said, peer)
+        if said is not None:
+            return self._turned_away(said)
         settings = self._settings
         if answer := unwanted(headers, max_body=settings.max_body):
             return answer
@@ -75,17 +81,29 @@ class RelayApp:
         _log.debug("relay.kept", where=outcome.where, size=len(body), client=(scope.get("client") or ("",))[0])
         return kept(outcome, refuse_unreadable=settings.unreadable == "refuse")
 
-    def _refused(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Answer | None:
-        peer = (scope.get("client") or ("",))[0]
+    def _peer(self, scope: Scope) -> str:
+        peer: str = (scope.get("client") or ("",))[0]
         proxies = self._admission.rules.proxies
-        if proxies:
-            forwarded = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
-            peer = client_of(peer, forwarded, proxies)
-        no = self._admission.judge(peer, headers.get(b"authorization"), now_s=self._clock.monotonic())
-        if no is None:
-            return None
-        challenge = _CHALLENGE if no.status == 401 else ""
-        return refusal(no.status, no.reason, challenge=challenge, close=True)
+        if not proxies:
+            return peer
+        return client_of(peer, [value for name, value in scope["headers"] if name == b"x-forwarded-for"], proxies)
+
+    async def _asked(self, ask: Ask, peer: str) -> Refusal | None:
+        oauth = self._admission.rules.oauth
+        try:
+            if oauth is not None and await oauth.good(ask.token):
+                return None
+        except AuthoritySilent:
+            return _NOT_TOLD
+        return self._admission.failed(peer, now_s=self._clock.monotonic())
+
+    def _turned_away(self, no: Refusal) -> Answer:
+        if no.status == 503:
+            return refusal(503, no.reason, retry_after_s=_RETRY_AFTER_S)
+        rules = self._admission.rules
+        bearer = bool(rules.tokens or rules.oauth)
+        challenges = [_BASIC] * bool(rules.users or not bearer) + [_BEARER] * bearer
+        return refusal(no.status, no.reason, challenges=challenges if no.status == 401 else (), close=True)
 
     def _elsewhere(self, scope: Scope) -> Answer:
         """Whether it lives, and whether it could keep an event: for load balancers, without a password."""

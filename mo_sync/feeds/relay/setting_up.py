@@ -16,6 +16,7 @@ from mo_sync.clock import Clock
 from mo_sync.errors import ConfigurationError
 from mo_sync.feeds.dropnames import takeable
 from mo_sync.feeds.relay.admission import Rules, networks_of, users_of, words_of
+from mo_sync.feeds.relay.authorizing import tokens_of
 from mo_sync.feeds.relay.commit import Committer
 from mo_sync.feeds.relay.serving import RelayServer, bound
 from mo_sync.feeds.relay.sinks import LedgerSink, SpoolSink
@@ -32,24 +33,26 @@ _MOST_WAITING: Final = 64 * 1024 * 1024
 _FIRST_HANDED_DOWN: Final = 3
 
 
-def rules_of(relay: Relay) -> Rules:
+def rules_of(settings: Settings, clock: Clock) -> Rules:
     """Who may post. Raises ConfigurationError for unreadable secrets, and for an open door on a public address."""
+    relay, oauth = settings.relay, settings.oauth
     users = _secret(relay.basic, relay.basic_file, "relay.basic")
     tokens = _secret(relay.bearer, relay.bearer_file, "relay.bearer")
     rules = Rules(
         users=users_of(users, "relay.basic") if users is not None else (),
         tokens=words_of(tokens, "relay.bearer") if tokens is not None else (),
+        oauth=tokens_of(oauth, clock, _secret(oauth.client_secret, oauth.client_secret_file, "oauth.client_secret")),
         networks=networks_of(relay.networks, "relay.networks"),
         proxies=networks_of(relay.trusted_proxies, "relay.trusted_proxies"),
         anonymous=relay.anonymous,
     )
-    closed = rules.users or rules.tokens or relay.client_ca is not None or relay.anonymous
+    closed = rules.users or rules.tokens or rules.oauth or relay.client_ca is not None or relay.anonymous
     if not closed and not _is_local(relay.listen):
         raise ConfigurationError(
             "relay-open-to-all",
             "anybody could post there",
             item=f"relay.listen = {relay.listen}",
-            hint="set relay.basic_file, relay.bearer_file or relay.client_ca; or relay.anonymous = true",
+            hint="set relay.basic_file, relay.bearer_file, [oauth] or relay.client_ca; or relay.anonymous = true",
         )
     return rules
 
@@ -86,7 +89,7 @@ class Listening:
     def start(self) -> None:
         """See that events can be kept, then listen. Raises MoSyncError."""
         relay = self._settings.relay
-        rules = rules_of(relay)
+        rules = rules_of(self._settings, self._clock)
         if self._intake is None:
             self._spool.probe()
         adopt(self._folder, self._clock)
@@ -105,7 +108,7 @@ class Listening:
     def reload(self, settings: Settings) -> None:
         """Take over users, tokens, networks and certificates. Raises ConfigurationError, and then nothing changed."""
         if self._server is not None:
-            self._server.reload(rules_of(settings.relay))
+            self._server.reload(rules_of(settings, self._clock))
 
     def stop(self, *, grace_s: float) -> bool:
         """Accept no more, keep what was read, hand over the segment. Whether all of it ended in time."""
