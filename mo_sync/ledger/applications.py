@@ -55,8 +55,13 @@ class Troubled:
     reason: str | None
 
 
-def keep_known(dialect: str) -> Insert:
-    """The statement that gives a new application its row (``id``, ``state``, ``updated_at``)."""
+def keep_known(connection: Connection, ids: Iterable[str], *, now: datetime) -> None:
+    """Give those that are new their rows."""
+    rows = [[name, Standing.ACTIVE.value, now] for name in sorted(ids)]
+    write(connection, _keeping, ("id", "state", "updated_at"), rows)
+
+
+def _keeping(dialect: str) -> Insert:
     return insert(dialect, application).on_conflict_do_nothing(index_elements=["id"])
 
 
@@ -225,7 +230,6 @@ def adopt(ledger: Ledger, *, now: datetime) -> int:
     with ledger.read() as connection:
         found = list(connection.execute(strangers).scalars())
     if found:
-        rows = [{"id": name, "state": Standing.ACTIVE.value, "updated_at": now} for name in found]
         with ledger.begin() as connection:
-            write(connection, keep_known, rows)
+            keep_known(connection, found, now=now)
     return len(found)

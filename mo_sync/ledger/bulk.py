@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from typing import Any, Final
 
 from sqlalchemy import Connection, Dialect, Select
@@ -23,20 +24,24 @@ Build = Callable[[str], Insert]
 Look = Callable[[str], Select[Any]]
 """The same for a query, with :func:`mo_sync.ledger.dialect.among` in it."""
 
-Row = dict[str, Any]
+Row = list[Any]
 _MOST_AT_ONCE: Final = 64
 _NOTHING: Final = object()
 
 
-def write(connection: Connection, build: Build, rows: Sequence[Row]) -> int:
-    """Insert ``rows``, which all have the same columns, as ``build`` says; how many were inserted or changed."""
+def write(connection: Connection, build: Build, columns: tuple[str, ...], rows: Sequence[Row]) -> int:
+    """Insert ``rows``, each with its values for ``columns``, as ``build`` says; how many were inserted or changed.
+
+    ``columns`` stand in the table's order. The rows are used up.
+    """
     if not rows:
         return 0
-    prepared = _prepared(connection.dialect, build, tuple(rows[0]))
-    values = prepared.parameters(rows)
+    prepared = _prepared(connection.dialect, build, columns)
+    for place, change in prepared.changes:
+        _change(rows, place, change)
     if prepared.group is None:
-        return connection.exec_driver_sql(prepared.sql, values).rowcount
-    return _write_together(connection, prepared, values)
+        return connection.exec_driver_sql(prepared.sql, prepared.parameters(rows)).rowcount
+    return _write_together(connection, prepared, rows)
 
 
 def look_up(connection: Connection, look: Look, values: Sequence[str]) -> list[tuple[Any, ...]]:
@@ -49,22 +54,21 @@ def look_up(connection: Connection, look: Look, values: Sequence[str]) -> list[t
     return [tuple(row) for row in found]
 
 
-def _write_together(connection: Connection, prepared: _Prepared, values: Sequence[tuple[Any, ...]]) -> int:
+def _write_together(connection: Connection, prepared: _Prepared, rows: Sequence[Row]) -> int:
     """SQLite steps through a statement for each row; Python lets other threads run at every step, and waits its turn
     again after it. So many rows are one statement, of which there are few sizes, since each is prepared once."""
     done = start = 0
-    while start < len(values):
-        size = min(_MOST_AT_ONCE, 1 << (len(values) - start).bit_length() - 1)
-        some = values[start : start + size]
-        sql = prepared.of(size)
-        done += connection.exec_driver_sql(sql, tuple(value for row in some for value in row)).rowcount
+    while start < len(rows):
+        size = min(_MOST_AT_ONCE, 1 << (len(rows) - start).bit_length() - 1)
+        values = tuple(chain.from_iterable(rows[start : start + size]))
+        done += connection.exec_driver_sql(prepared.of(size), values).rowcount
         start += size
     return done
 
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """A compiled statement. ``names`` are its columns in its own order, ``changes`` what the type of each does.
+    """A compiled statement. ``names`` are its columns in its own order, ``changes`` what the types of some do.
 
     ``group`` is the parameters of one row as they stand in it, where several rows can be one statement.
     """
@@ -72,31 +76,31 @@ class _Prepared:
     sql: str
     names: tuple[str, ...]
     positional: bool
-    changes: tuple[Callable[[Any], Any] | None, ...]
+    changes: tuple[tuple[int, Callable[[Any], Any]], ...]
     group: str | None
 
     def of(self, rows: int) -> str:
         """The statement for so many rows."""
-        return self.sql.replace(self.group, ", ".join([self.group] * rows), 1) if self.group else self.sql
+        return _several(self.sql, self.group, rows) if self.group else self.sql
 
     def parameters(self, rows: Sequence[Row]) -> Any:
-        columns = [
-            [row[name] for row in rows] if change is None else _changed([row[name] for row in rows], change)
-            for name, change in zip(self.names, self.changes, strict=True)
-        ]
-        values = list(zip(*columns, strict=True))
-        return values if self.positional else [dict(zip(self.names, row, strict=True)) for row in values]
+        """One row a time, as the driver wants them."""
+        return list(map(tuple, rows)) if self.positional else [dict(zip(self.names, row, strict=True)) for row in rows]
 
 
-def _changed(values: list[Any], change: Callable[[Any], Any]) -> list[Any]:
+@lru_cache(maxsize=256)
+def _several(sql: str, group: str, rows: int) -> str:
+    return sql.replace(group, ", ".join([group] * rows), 1)
+
+
+def _change(rows: Sequence[Row], place: int, change: Callable[[Any], Any]) -> None:
     """Mostly it is the same moment in every row."""
     last, changed = _NOTHING, None
-    found: list[Any] = []
-    for value in values:
-        if value is not last:
-            last, changed = value, change(value)
-        found.append(changed)
-    return found
+    for row in rows:
+        if row[place] is not last:
+            last = row[place]
+            changed = change(last)
+        row[place] = changed
 
 
 @lru_cache(maxsize=64)
@@ -104,11 +108,13 @@ def _prepared(dialect: Dialect, build: Build, names: tuple[str, ...]) -> _Prepar
     # Inline: nobody asks for the row numbers that the database hands out.
     compiled = build(dialect.name).inline().compile(dialect=dialect, column_keys=list(names))
     positional = compiled.positiontup is not None
-    ordered = tuple(compiled.positiontup or names)
-    changes = tuple(compiled.binds[name].type.bind_processor(dialect) for name in ordered)
-    group = f"({', '.join('?' * len(ordered))})"
+    if positional and tuple(compiled.positiontup or ()) != names:
+        raise ValueError(f"columns must stand in the table's order: {compiled.positiontup}")
+    processors = ((place, compiled.binds[name].type.bind_processor(dialect)) for place, name in enumerate(names))
+    changes = tuple((place, change) for place, change in processors if change is not None)
+    group = f"({', '.join('?' * len(names))})"
     together = positional and str(compiled).count(group) == 1
-    return _Prepared(str(compiled), ordered, positional, changes, group if together else None)
+    return _Prepared(str(compiled), names, positional, changes, group if together else None)
 
 
 @lru_cache(maxsize=64)

@@ -8,7 +8,7 @@ other way round; then only ``deliveries`` grows.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -24,7 +24,7 @@ from mo_sync.ledger.dialect import Insert, among, insert, take_turns_recording
 from mo_sync.ledger.engine import translated
 from mo_sync.ledger.ledger import Ledger
 from mo_sync.ledger.schema import attachment, event, message
-from mo_sync.lifecycle import Standing, State
+from mo_sync.lifecycle import State
 from mo_sync.readings import plain
 
 __all__ = ["Recorded", "record"]
@@ -35,6 +35,17 @@ _LOOK_UP_AT_ONCE = 500
 _MAX_PAYLOAD = 1_000_000
 _GAINS = ("company_id", "channel", "from_address", "to_address", "body", "sender_id", "av_status", "occurred_at")
 """Columns of a message that a later announcement may fill, but never change."""
+_MESSAGE = ("id", "application_id", *_GAINS, "recorded_at", "filed_at")
+_GAINED = range(2, 2 + len(_GAINS))
+_ATTACHMENT = (
+    *("id", "message_id", "application_id", "position", "state"),
+    *("due_at", "deadline_at", "created_at", "updated_at"),
+)
+_EVENT = (
+    *("event_key", "content_key", "source", "topic", "type", "state", "reason"),
+    *("message_id", "occurred_at", "received_at", "deliveries", "payload"),
+)
+_DELIVERIES = _EVENT.index("deliveries")
 
 Item = tuple[RawEvent, Envelope | Rejected]
 
@@ -134,7 +145,9 @@ def _record_one(connection: Connection, item: Item, terms: _Terms) -> Recorded:
         reason = f"it could not be recorded ({kind}); please report it with its payload"
     kept = Rejected(event_key=plain(parsed.event_key), reason=reason, position="event")
     with connection.begin_nested():
-        return _record(connection, [(replace(raw, source=plain(raw.source)), kept)], terms)[0]
+        return _record(
+            connection, [(RawEvent(plain(raw.source), raw.body, raw.received_at, raw.headers), kept)], terms
+        )[0]
 
 
 def _record(connection: Connection, batch: Sequence[Item], terms: _Terms) -> list[Recorded]:
@@ -166,18 +179,32 @@ def _owners(dialect: str) -> Select[Any]:
 
 
 def _record_messages(connection: Connection, messages: Iterable[MoMessage], terms: _Terms) -> None:
-    rows: dict[str, dict[str, Any]] = {}
+    rows: dict[str, list[Any]] = {}
     for said in messages:
-        row = {
-            "id": said.message_id,
-            "application_id": said.application_id,
-            "recorded_at": terms.now,
-            "filed_at": said.occurred_at or terms.now,
-        }
-        row |= {name: getattr(said, name) for name in _GAINS}
+        row = _message_row(said, terms)
         known = rows.setdefault(said.message_id, row)
-        known.update({name: row[name] for name in _GAINS if known[name] is None})
-    write(connection, _gaining, list(rows.values()))
+        if known is not row:
+            for place in _GAINED:
+                if known[place] is None:
+                    known[place] = row[place]
+    write(connection, _gaining, _MESSAGE, list(rows.values()))
+
+
+def _message_row(said: MoMessage, terms: _Terms) -> list[Any]:
+    return [
+        said.message_id,
+        said.application_id,
+        said.company_id,
+        said.channel,
+        said.from_address,
+        said.to_address,
+        said.body,
+        said.sender_id,
+        said.av_status,
+        said.occurred_at,
+        terms.now,
+        said.occurred_at or terms.now,
+    ]
 
 
 def _gaining(dialect: str) -> Insert:
@@ -191,30 +218,28 @@ def _gaining(dialect: str) -> Insert:
 
 def _record_attachments(connection: Connection, messages: Iterable[MoMessage], terms: _Terms) -> dict[str, list[str]]:
     """Insert what is new; which attachments of which messages belong to another message already."""
-    rows: dict[str, dict[str, Any]] = {}
-    wanted: dict[str, set[str]] = {}
+    rows: dict[str, list[Any]] = {}
+    owners: dict[str, str] = {}
+    wanted: set[tuple[str, str]] = set()
     for said in messages:
         for position, attachment_id in enumerate(said.attachment_ids):
-            wanted.setdefault(attachment_id, set()).add(said.message_id)
-            rows.setdefault(attachment_id, _attachment_row(said, attachment_id, position, terms))
+            wanted.add((attachment_id, said.message_id))
+            if attachment_id not in rows:
+                rows[attachment_id] = _attachment_row(said, attachment_id, position, terms)
+                owners[attachment_id] = said.message_id
     if not rows:
         return {}
-    new = write(connection, _keeping, list(rows.values()))
-    _record_applications(connection, {row["application_id"] for row in rows.values()}, terms)
-    owners = {attachment_id: row["message_id"] for attachment_id, row in rows.items()}
+    applications = {row[2] for row in rows.values()}
+    new = write(connection, _keeping, _ATTACHMENT, list(rows.values()))
+    keep_known(connection, applications, now=terms.now)
     if new < len(rows):  # some were there before, and may belong to another message
         for some in _chunks(list(rows)):
             owners.update(dict(look_up(connection, _owners, some)))
     strangers: dict[str, list[str]] = {}
-    for attachment_id, message_ids in wanted.items():
-        for message_id in message_ids - {owners[attachment_id]}:
-            strangers.setdefault(message_id, []).append(f"{attachment_id} belongs to message {owners[attachment_id]}")
+    for attachment_id, message_id in wanted:
+        if (owner := owners[attachment_id]) != message_id:
+            strangers.setdefault(message_id, []).append(f"{attachment_id} belongs to message {owner}")
     return strangers
-
-
-def _record_applications(connection: Connection, ids: Iterable[str], terms: _Terms) -> None:
-    rows = [{"id": name, "state": Standing.ACTIVE.value, "updated_at": terms.now} for name in sorted(ids)]
-    write(connection, keep_known, rows)
 
 
 def _keeping(dialect: str) -> Insert:
@@ -222,18 +247,10 @@ def _keeping(dialect: str) -> Insert:
     return insert(dialect, attachment).on_conflict_do_nothing(index_elements=["id"])
 
 
-def _attachment_row(said: MoMessage, attachment_id: str, position: int, terms: _Terms) -> dict[str, Any]:
-    return {
-        "id": attachment_id,
-        "message_id": said.message_id,
-        "application_id": said.application_id,
-        "position": position,
-        "state": State.PENDING.value,
-        "due_at": terms.now,
-        "deadline_at": terms.deadline_at,
-        "created_at": terms.now,
-        "updated_at": terms.now,
-    }
+def _attachment_row(said: MoMessage, attachment_id: str, position: int, terms: _Terms) -> list[Any]:
+    now, pending = terms.now, State.PENDING.value
+    application_id = said.application_id
+    return [attachment_id, said.message_id, application_id, position, pending, now, terms.deadline_at, now, now]
 
 
 def _record_events(
@@ -241,16 +258,16 @@ def _record_events(
 ) -> list[Recorded]:
     """One row an announcement; ``deliveries`` counts how often each key came."""
     keys = known.row_keys([parsed for _, parsed in batch])
-    fresh = set(keys) - known.keys
-    rows: dict[str, dict[str, Any]] = {}
+    rows: dict[str, list[Any]] = {}
     recorded: list[Recorded] = []
     for (raw, parsed), key in zip(batch, keys, strict=True):
-        recorded.append(_recorded(parsed, new=key in fresh and key not in rows))
         if key in rows:
-            rows[key]["deliveries"] += 1
+            rows[key][_DELIVERIES] += 1
+            recorded.append(Recorded.DUPLICATE)
         else:
             rows[key] = _event_row(raw, parsed, key, terms, strangers)
-    write(connection, _counting, list(rows.values()))
+            recorded.append(Recorded.DUPLICATE if key in known.keys else _recorded(parsed))
+    write(connection, _counting, _EVENT, list(rows.values()))
     return recorded
 
 
@@ -261,9 +278,7 @@ def _counting(dialect: str) -> Insert:
     return statement.on_conflict_do_update(index_elements=["event_key"], set_=counted)
 
 
-def _recorded(parsed: Envelope | Rejected, *, new: bool) -> Recorded:
-    if not new:
-        return Recorded.DUPLICATE
+def _recorded(parsed: Envelope | Rejected) -> Recorded:
     if isinstance(parsed, Rejected):
         return Recorded.REJECTED
     return Recorded.NEW if parsed.message else Recorded.IGNORED
@@ -271,35 +286,33 @@ def _recorded(parsed: Envelope | Rejected, *, new: bool) -> Recorded:
 
 def _event_row(
     raw: RawEvent, parsed: Envelope | Rejected, key: str, terms: _Terms, strangers: dict[str, list[str]]
-) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "event_key": key,
-        "content_key": None,
-        "source": raw.source,
-        "topic": None,
-        "type": None,
-        "state": "rejected",
-        "reason": None,
-        "message_id": None,
-        "occurred_at": None,
-        "received_at": raw.received_at,
-        "deliveries": 1,
-        "payload": payload_text(raw.body, max_chars=terms.max_payload),
-    }
+) -> list[Any]:
+    payload = payload_text(raw.body, max_chars=terms.max_payload)
     if isinstance(parsed, Rejected):
-        return row | {"reason": f"{parsed.reason} (at {parsed.position})"}
+        reason = f"{parsed.reason} (at {parsed.position})"
+        return [key, None, raw.source, None, None, "rejected", reason, None, None, raw.received_at, 1, payload]
     said = parsed.message
+    return [
+        key,
+        parsed.content_key,
+        raw.source,
+        parsed.topic,
+        parsed.type,
+        "accepted" if said else "ignored",
+        _remarks(parsed, strangers),
+        said.message_id if said else None,
+        parsed.occurred_at,
+        raw.received_at,
+        1,
+        payload,
+    ]
+
+
+def _remarks(parsed: Envelope, strangers: dict[str, list[str]]) -> str | None:
+    if not strangers or parsed.message is None:
+        return parsed.reason
     remarks = [parsed.reason] if parsed.reason else []
-    remarks += strangers.get(said.message_id, []) if said else []
-    return row | {
-        "content_key": parsed.content_key,
-        "topic": parsed.topic,
-        "type": parsed.type,
-        "state": "accepted" if said else "ignored",
-        "reason": "; ".join(remarks) or None,
-        "message_id": said.message_id if said else None,
-        "occurred_at": parsed.occurred_at,
-    }
+    return "; ".join([*remarks, *strangers.get(parsed.message.message_id, [])]) or None
 
 
 def _chunks(values: list[str]) -> Iterable[list[str]]:

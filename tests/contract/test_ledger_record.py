@@ -9,7 +9,7 @@ import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from msgspec.structs import replace
 from typing import Any
 
 import pytest

@@ -27,6 +27,8 @@ _MOST_EVENTS: Final = 1_000
 _MOST_BYTES: Final = 8 * 1024 * 1024
 _TRY_AGAIN_S: Final = 5.0
 _PROBE_AGAIN_S: Final = 1.0
+_TURNS_IN_VAIN: Final = 3
+"""From a readable socket to a submission takes two turns of the loop."""
 
 Waiting = tuple[Submission, "asyncio.Future[Kept]"]
 
@@ -74,6 +76,7 @@ class Committer:
         self._most_waiting = most_waiting
         self._queue: deque[Waiting] = deque()
         self._bytes = 0
+        self._last = 0
         self._arrived = asyncio.Event()
         self._closing = False
         self._ledger_thread = ThreadPoolExecutor(1, "relay-ledger")
@@ -102,6 +105,7 @@ class Committer:
                     self._arrived.clear()
                     await self._arrived.wait()
                     continue
+                await self._gather()
                 await self._commit(self._next_batch())
         finally:
             tending.cancel()
@@ -118,6 +122,18 @@ class Committer:
         self._spool_thread.shutdown(wait=True)
         self._ledger_thread.shutdown(wait=False, cancel_futures=True)
 
+    async def _gather(self) -> None:
+        """Wait for those who are on their way, as long as the loop's turns bring some, up to half of the last batch.
+
+        Who was answered together comes again together. A batch of the first of them alone would keep all others
+        waiting; one of half of them is made durable while the other half is answered.
+        """
+        enough, turns_in_vain = self._last // 2, 0
+        while len(self._queue) < enough and turns_in_vain < _TURNS_IN_VAIN:
+            before = len(self._queue)
+            await asyncio.sleep(0)
+            turns_in_vain = 0 if len(self._queue) > before else turns_in_vain + 1
+
     def _next_batch(self) -> list[Waiting]:
         batch: list[Waiting] = []
         size = 0
@@ -126,6 +142,7 @@ class Committer:
             size += len(waiting[0].body)
             batch.append(waiting)
         self._bytes -= size
+        self._last = len(batch)
         return batch
 
     async def _commit(self, batch: list[Waiting]) -> None:

@@ -1,7 +1,6 @@
-"""What an event is once it is understood, and what makes two of them the same.
+"""Any bytes at all into an event that is understood, or into a refusal that says why.
 
-The values here travel: a feed makes a :class:`RawEvent`, :func:`parse` turns it into an :class:`Envelope` or a
-:class:`Rejected`, and the ledger records either. Facts about the shapes are in ``docs/scg-api.md``.
+Facts about the shapes are in ``docs/scg-api.md``.
 """
 
 from __future__ import annotations
@@ -9,94 +8,26 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
 
 from mo_sync.errors import EventError
+from mo_sync.events.usual import LONGEST_ID, UNKNOWN_APPLICATION, name_of, told_by_letter, usual
+from mo_sync.events.values import Envelope, MoMessage, RawEvent, Rejected
 from mo_sync.readings import addressed_channel, identifiers, moment, number, plain, shortest, text
 from mo_sync.shapes import Opened, decode
 
-__all__ = ["Envelope", "MoMessage", "RawEvent", "Rejected", "parse", "payload_text", "rejected"]
+__all__ = ["parse", "payload_text", "rejected"]
 
-_NO_HEADERS: Mapping[str, str] = {}
 _RECEIVED: Final = "mo_message_received"
 _TOPIC: Final = "SCG-Message"
-_UNKNOWN_APPLICATION: Final = "unknown"
-_LONGEST_ID: Final = 200
 _ENCODED: Final = "base64:"
-_PUNCTUATION: Final = str.maketrans("", "", "-_ ")
-_TO_THE_LETTER: Final = ("id", "ids", "address", "messagebody")
 _RECEIPT_MARKS: Final = frozenset({"newstate", "previousstate", "reasoncode"})
 _SHOWN: Final = 80
 _DEEPEST: Final = 50
 _NESTED: Final = (dict, list)
-
-
-@dataclass(frozen=True, slots=True)
-class RawEvent:
-    """One event as a feed received it.
-
-    ``source`` names the feed and what it came in (``drop:2026-11.ndjson:17``), ``body`` is the event's own bytes,
-    ``headers`` are those that the transport added, ``received_at`` is UTC.
-    """
-
-    source: str
-    body: bytes
-    received_at: datetime
-    headers: Mapping[str, str] = field(default_factory=lambda: _NO_HEADERS)
-
-
-@dataclass(frozen=True, slots=True)
-class MoMessage:
-    """A mobile-originated message. ``message_id`` is its identity; the ids of its attachments keep their order.
-
-    ``application_id`` is ``unknown`` when the event names none: then the gateway's own token is tried.
-    """
-
-    message_id: str
-    application_id: str
-    attachment_ids: tuple[str, ...] = ()
-    company_id: str | None = None
-    channel: str | None = None
-    from_address: str | None = None
-    to_address: str | None = None
-    body: str | None = None
-    sender_id: str | None = None
-    av_status: str | None = None
-    occurred_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Envelope:
-    """An event that was understood.
-
-    ``event_key`` is the announcement's identity: the event id, else ``sha256:`` and ``content_key``.
-    ``content_key`` is the SHA-256 (lower-case hex) of the canonical field list, whatever shape it came in, so that an
-    event without an id can be recognised as one that came with an id before. ``message`` is None for what is not
-    ours, and ``reason`` says why. A reason beside a message is a remark for people.
-    """
-
-    event_key: str
-    content_key: str
-    topic: str | None
-    type: str | None
-    occurred_at: datetime | None
-    attempt: int | None
-    message: MoMessage | None
-    reason: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """Bytes that could not be understood. ``event_key`` is ``raw:`` and their SHA-256, ``position`` says where."""
-
-    event_key: str
-    reason: str
-    position: str
 
 
 def parse(raw: RawEvent) -> Envelope | Rejected:
@@ -104,6 +35,8 @@ def parse(raw: RawEvent) -> Envelope | Rejected:
 
     A body that turns out to hold several events is rejected: feeds cut such a body with :func:`mo_sync.shapes.pieces`.
     """
+    if (said := usual(raw.body)) is not None:
+        return said
     try:
         found = decode(raw.body)
         if len(found) > 1:
@@ -172,16 +105,8 @@ def _envelope(found: Opened) -> Envelope:
 
 
 def _fields(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The field list with plain names, and single values as text. Every event passes here: plain text goes straight."""
-    fields: dict[str, Any] = {}
-    for name, value in given.items():
-        key = _usual_name(name) if len(name) <= _SHOWN else _plain_name(name)
-        if type(value) is str:
-            words = value.strip()
-            fields[key] = (words if words.isascii() and "\0" not in words else plain(words)) or None
-        else:
-            fields[key] = _canonical(value)
-    return fields
+    """The field list with plain names, and single values as text."""
+    return {name_of(name): _canonical(value) for name, value in given.items()}
 
 
 def _not_ours(found: Opened, fields: Mapping[str, Any], topic: str | None, type_: str | None) -> str | None:
@@ -209,7 +134,7 @@ def _message(
         _id(attachment_id, "attachment_ids")
     return MoMessage(
         message_id=message_id,
-        application_id=_id(_single(fields, "applicationid"), "application_id") or _UNKNOWN_APPLICATION,
+        application_id=_id(_single(fields, "applicationid"), "application_id") or UNKNOWN_APPLICATION,
         attachment_ids=attachment_ids,
         company_id=_single(fields, "companyid"),
         channel=channel.lower() if channel else addressed_channel(from_address, to_address),
@@ -231,12 +156,12 @@ def _body(found: Opened) -> str | None:
     """The customer's words as they were sent, with the blanks around them."""
     words = found.fields.get("message_body")
     if words is None:
-        words = next((value for name, value in found.fields.items() if _name(name) == "messagebody"), None)
+        words = next((value for name, value in found.fields.items() if name_of(name) == "messagebody"), None)
     return text(words, strip=False)
 
 
 def _id(value: str | None, name: str) -> str | None:
-    if value is None or (len(value) <= _LONGEST_ID and value.isprintable() and "\ufffd" not in value):
+    if value is None or (len(value) <= LONGEST_ID and value.isprintable() and "\ufffd" not in value):
         return value
     raise EventError("id-invalid", f"an id of {len(value)} characters, or with ones that no id has", position=name)
 
@@ -251,18 +176,14 @@ def _content_key(fields: Mapping[str, Any], kind: tuple[str | None, str | None] 
 
     For a message received the field list alone counts, since a bare one has no topic and no type.
     """
-    said = {
-        name: _said(name, value) if type(value) is str and "." in value else value
-        for name, value in fields.items()
-        if value
-    }
+    said = {name: _said(name, value) for name, value in fields.items() if value}
     told = msgspec.json.encode([kind, said] if kind else said, order="sorted")
     return hashlib.sha256(told).hexdigest()
 
 
-def _said(name: str, value: str) -> str:
+def _said(name: str, value: Any) -> Any:
     """JSON has 1 where XML may say 1.0; but ids, addresses and words that differ by so little are different ones."""
-    return value if name.endswith(_TO_THE_LETTER) else shortest(value)
+    return value if told_by_letter(name) or not isinstance(value, str) else shortest(value)
 
 
 def _canonical(value: Any, depth: int = 0) -> Any:
@@ -272,17 +193,5 @@ def _canonical(value: Any, depth: int = 0) -> Any:
             raise EventError("fields-too-deep", f"a field is nested more than {_DEEPEST} deep", position="event")
         if isinstance(value, list):
             return [_canonical(inside, depth + 1) for inside in value]
-        return {_name(name): _canonical(inside, depth + 1) for name, inside in value.items()}
+        return {name_of(name): _canonical(inside, depth + 1) for name, inside in value.items()}
     return text(value)
-
-
-def _name(name: str) -> str:
-    """``company-id``, ``company_id`` and ``companyid`` are the same field."""
-    return _usual_name(name) if len(name) <= _SHOWN else _plain_name(name)
-
-
-def _plain_name(name: str) -> str:
-    return plain(name.lower().translate(_PUNCTUATION))
-
-
-_usual_name = lru_cache(1024)(_plain_name)  # only for short names: a cache of long ones would be a way to fill memory
