@@ -70,24 +70,22 @@ class Intake:
     def record_parsed(self, parsed: Sequence[tuple[RawEvent, Envelope | Rejected]]) -> Recording:
         """The same for events that their feed has parsed already."""
         outcomes = record(self._ledger, parsed, now=self._clock.now(), give_up_after_s=self._give_up_after_s)
-        rejections = (
-            (index, _rejection(event, outcome))
+        told = tuple(
+            (index, _rejection(event))
             for index, ((_, event), outcome) in enumerate(zip(parsed, outcomes, strict=True))
+            if outcome is Recorded.REJECTED or isinstance(event, Rejected)
         )
-        told = tuple((index, why) for index, why in rejections if why is not None)
         return Recording(_receipt(outcomes), told, tuple(outcomes))
 
     def _parsed(self, raw: RawEvent, error: EventError | None) -> Envelope | Rejected:
         return parse(raw) if error is None else rejected(raw.body, error)
 
 
-def _rejection(event: Envelope | Rejected, outcome: Recorded) -> Rejected | None:
+def _rejection(event: Envelope | Rejected) -> Rejected:
     """Why this event is not among the recorded ones; the ledger itself may reject what the parser understood."""
     if isinstance(event, Rejected):
         return event
-    if outcome is Recorded.REJECTED:
-        return Rejected(event.event_key, "it was understood, but could not be recorded", "")
-    return None
+    return Rejected(event.event_key, "it was understood, but could not be recorded", "")
 
 
 def _receipt(outcomes: Sequence[Recorded]) -> Receipt:

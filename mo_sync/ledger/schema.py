@@ -8,7 +8,6 @@ compare as they read; in PostgreSQL they are ``timestamptz``. Comments are kept 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
@@ -85,9 +84,7 @@ class UtcTime(TypeDecorator[datetime]):
         return datetime.fromisoformat(value)
 
 
-@lru_cache(maxsize=1024)
 def _as_text(value: datetime) -> str:
-    """The same few moments are written again and again: now, a deadline, a lease's end."""
     return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 

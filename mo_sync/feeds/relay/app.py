@@ -5,12 +5,14 @@ The order is fixed: where (404, 405), who (401, 403, 429), what (413, 415), then
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Final
 
 import structlog
 
 from mo_sync.clock import Clock
+from mo_sync.events import usual
 from mo_sync.feeds.relay.admission import Admission, Ask, Refusal, client_of
 from mo_sync.feeds.relay.answers import HEALTHY, Answer, kept, refusal
 from mo_sync.feeds.relay.authority import AuthoritySilent
@@ -21,8 +23,6 @@ from mo_sync.settings import Relay
 
 __all__ = ["RelayApp"]
 
-_log = structlog.get_logger(__name__)
-
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _RETRY_AFTER_S: Final = 5
@@ -30,6 +30,7 @@ _BASIC: Final = 'Basic realm="mo-sync", charset="UTF-8"'
 _BEARER: Final = 'Bearer realm="mo-sync"'
 _NOT_TOLD: Final = Refusal(503, "the authorization server does not tell whether this token is good")
 _MOST_KEPT: Final = 8
+_READ_HERE: Final = 16 * 1024
 _LONGEST_KEPT: Final = 500
 _NOTHING: Mapping[str, str] = {}
 
@@ -37,11 +38,21 @@ _NOTHING: Mapping[str, str] = {}
 class RelayApp:
     """Answers one request at a time, any number at once. Its ``committer`` and ``admission`` are of the same loop."""
 
-    def __init__(self, settings: Relay, admission: Admission, committer: Committer, clock: Clock) -> None:
+    def __init__(
+        self, settings: Relay, admission: Admission, committer: Committer, clock: Clock, *, reads: bool = False
+    ) -> None:
+        """``reads``: usual events are read here, which the thread that has the ledger need not do then."""
         self._settings = settings
         self._admission = admission
         self._committer = committer
         self._clock = clock
+        self._reads = reads
+        self.look_at_log()
+
+    def look_at_log(self) -> None:
+        """Take over how the log is set up now: to ask that for each event would cost as much as to answer it."""
+        self._log = structlog.get_logger(__name__).bind()
+        self._tells_all = self._log.is_enabled_for(logging.DEBUG)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, as ASGI has it."""
@@ -63,11 +74,11 @@ class RelayApp:
             return _not_allowed(scope, "POST")
         headers = dict(scope["headers"])
         peer = self._peer(scope)
-        said = self._admission.judge(peer, headers.get(b"authorization"), now_s=self._clock.monotonic())
-        if isinstance(said, Ask):
-            said = await self._asked(said, peer)
-        if said is not None:
-            return self._turned_away(said)
+        no = self._admission.judge(peer, headers.get(b"authorization"), now_s=self._clock.monotonic())
+        if isinstance(no, Ask):
+            no = await self._asked(no, peer)
+        if no is not None:
+            return self._turned_away(no)
         settings = self._settings
         if answer := unwanted(headers, max_body=settings.max_body):
             return answer
@@ -75,10 +86,13 @@ class RelayApp:
         if encoding := headers.get(b"content-encoding"):
             body = unpacked(body, encoding, max_body=settings.max_body)
         try:
-            outcome = await self._committer.keep(Submission(body, self._clock.now(), _kept_of(scope["headers"])))
+            said = usual(body) if self._reads and len(body) <= _READ_HERE else None
+            headers_kept = _kept_of(scope["headers"])
+            outcome = await self._committer.keep(Submission(body, self._clock.now(), headers_kept, said))
         except NotKept:
             return refusal(503, "it cannot be kept now", retry_after_s=_RETRY_AFTER_S)
-        _log.debug("relay.kept", where=outcome.where, size=len(body), client=(scope.get("client") or ("",))[0])
+        if self._tells_all:
+            self._log.debug("relay.kept", where=outcome.where, size=len(body), client=peer)
         return kept(outcome, refuse_unreadable=settings.unreadable == "refuse")
 
     def _peer(self, scope: Scope) -> str:
@@ -118,8 +132,8 @@ class RelayApp:
     def _tell(self, scope: Scope, answer: Answer) -> None:
         if scope["path"] in ("/healthz", "/readyz") and answer is HEALTHY:
             return
-        client = (scope.get("client") or ("",))[0]
-        _log.info("relay.refused", status=answer.status, method=scope["method"], path=scope["path"][:80], client=client)
+        where = {"method": scope["method"], "path": scope["path"][:80], "client": (scope.get("client") or ("",))[0]}
+        self._log.info("relay.refused", status=answer.status, **where)
 
 
 def _not_allowed(scope: Scope, methods: str) -> Answer:

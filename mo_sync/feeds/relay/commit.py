@@ -27,8 +27,7 @@ _MOST_EVENTS: Final = 1_000
 _MOST_BYTES: Final = 8 * 1024 * 1024
 _TRY_AGAIN_S: Final = 5.0
 _PROBE_AGAIN_S: Final = 1.0
-_TURNS_IN_VAIN: Final = 3
-"""From a readable socket to a submission takes two turns of the loop."""
+_GATHER_S: Final = 0.005
 
 Waiting = tuple[Submission, "asyncio.Future[Kept]"]
 
@@ -77,6 +76,7 @@ class Committer:
         self._queue: deque[Waiting] = deque()
         self._bytes = 0
         self._last = 0
+        self._enough = 1
         self._arrived = asyncio.Event()
         self._closing = False
         self._ledger_thread = ThreadPoolExecutor(1, "relay-ledger")
@@ -93,7 +93,8 @@ class Committer:
         future: asyncio.Future[Kept] = asyncio.get_running_loop().create_future()
         self._queue.append((submission, future))
         self._bytes += len(submission.body)
-        self._arrived.set()
+        if len(self._queue) >= self._enough:
+            self._arrived.set()
         return await future
 
     async def run(self) -> None:
@@ -101,12 +102,9 @@ class Committer:
         tending = asyncio.ensure_future(self._tend_regularly())
         try:
             while not (self._closing and not self._queue):
-                if not self._queue:
-                    self._arrived.clear()
-                    await self._arrived.wait()
-                    continue
                 await self._gather()
-                await self._commit(self._next_batch())
+                if batch := self._next_batch():
+                    await self._commit(batch)
         finally:
             tending.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -123,16 +121,22 @@ class Committer:
         self._ledger_thread.shutdown(wait=False, cancel_futures=True)
 
     async def _gather(self) -> None:
-        """Wait for those who are on their way, as long as the loop's turns bring some, up to half of the last batch.
+        """Wait for a submission; and for those who are on their way, up to half as many as were in the last batch.
 
         Who was answered together comes again together. A batch of the first of them alone would keep all others
         waiting; one of half of them is made durable while the other half is answered.
         """
-        enough, turns_in_vain = self._last // 2, 0
-        while len(self._queue) < enough and turns_in_vain < _TURNS_IN_VAIN:
-            before = len(self._queue)
-            await asyncio.sleep(0)
-            turns_in_vain = 0 if len(self._queue) > before else turns_in_vain + 1
+        await self._until_waiting(1)
+        if len(self._queue) < self._last // 2 and not self._closing:
+            patience = asyncio.get_running_loop().call_later(_GATHER_S, self._arrived.set)
+            await self._until_waiting(self._last // 2)
+            patience.cancel()
+
+    async def _until_waiting(self, enough: int) -> None:
+        self._enough = enough
+        if len(self._queue) < enough and not self._closing:
+            self._arrived.clear()
+            await self._arrived.wait()
 
     def _next_batch(self) -> list[Waiting]:
         batch: list[Waiting] = []

@@ -56,6 +56,38 @@ class Bounds:
             handle.cancel()
 
 
+class _Whole:
+    """A transport on which an answer goes out at once: uvicorn writes its head and its body one after the other, and
+    each would be a packet and a system call of its own."""
+
+    __slots__ = ("_loop", "_parts", "_transport", "get_extra_info", "is_closing", "pause_reading", "resume_reading")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._parts: list[bytes] = []
+        self.get_extra_info = transport.get_extra_info
+        self.is_closing = transport.is_closing
+        self.pause_reading = transport.pause_reading
+        self.resume_reading = transport.resume_reading
+
+    def write(self, data: bytes) -> None:
+        """It is sent before the loop looks at any socket again."""
+        if not self._parts:
+            self._loop.call_soon(self._send)
+        self._parts.append(data)
+
+    def close(self) -> None:
+        """As a transport's: what was written before is still sent."""
+        self._send()
+        self._transport.close()
+
+    def _send(self) -> None:
+        if self._parts and not self._transport.is_closing():
+            self._transport.write(b"".join(self._parts))
+        self._parts.clear()
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """One connection."""
 
@@ -68,7 +100,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """As uvicorn's; the clock of the first request runs."""
-        super().connection_made(transport)
+        super().connection_made(_Whole(transport, self.loop))  # type: ignore[arg-type]  # all of it that uvicorn uses
         if len(self.connections) > self.bounds.most_connections:
             self._end(_BUSY)
         else:

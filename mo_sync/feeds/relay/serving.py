@@ -59,14 +59,19 @@ class RelayServer:
         sockets: Sequence[socket.socket],
         clock: Clock,
         make_committer: MakeCommitter,
+        *,
+        reads: bool,
     ) -> None:
+        """``reads`` as for :class:`RelayApp`."""
         self._settings = settings
         self._sockets = list(sockets)
         self._clock = clock
         self._admission = Admission(rules)
         self._make_committer = make_committer
+        self._reads = reads
         self._server: uvicorn.Server | None = None
         self._config: uvicorn.Config | None = None
+        self._app: RelayApp | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._running = threading.Event()
         self._error: BaseException | None = None
@@ -88,7 +93,7 @@ class RelayServer:
         if self._config is not None and self._config.ssl is not None and self._settings.certificate is not None:
             _load_certificate(self._config.ssl, self._settings)
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(setattr, self._admission, "rules", rules)
+            self._loop.call_soon_threadsafe(self._take_over, rules)
 
     def stop(self, *, grace_s: float) -> bool:
         """Accept no more, answer what was read, end; whether all of it ended in time."""
@@ -96,6 +101,11 @@ class RelayServer:
             self._server.should_exit = True
         self._thread.join(grace_s + 2.0)
         return not self._thread.is_alive()
+
+    def _take_over(self, rules: Rules) -> None:
+        self._admission.rules = rules
+        if self._app is not None:
+            self._app.look_at_log()
 
     def _end(self) -> None:
         """Without a committer nobody would get an answer."""
@@ -118,7 +128,7 @@ class RelayServer:
         self._loop = asyncio.get_running_loop()
         committer = self._make_committer()
         committing = asyncio.ensure_future(committer.run())
-        app = RelayApp(self._settings, self._admission, committer, self._clock)
+        app = self._app = RelayApp(self._settings, self._admission, committer, self._clock, reads=self._reads)
         bounds = Bounds(self._settings.header_timeout, self._settings.body_timeout, 2 * self._settings.max_connections)
         self._config = _config(app, self._settings, bounds)
         self._server = uvicorn.Server(self._config)

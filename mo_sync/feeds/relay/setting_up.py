@@ -94,7 +94,8 @@ class Listening:
             self._spool.probe()
         adopt(self._folder, self._clock)
         sockets = _handed_down(self._environ) or [bound(_address(relay))]
-        self._server = RelayServer(relay, rules, sockets, self._clock, self._committer)
+        reads = self._intake is not None
+        self._server = RelayServer(relay, rules, sockets, self._clock, self._committer, reads=reads)
         self._server.start()
         if relay.anonymous:
             _log.warning("relay.anonymous", hint="relay.anonymous lets anybody post who can reach it")

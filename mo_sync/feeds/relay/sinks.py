@@ -28,6 +28,7 @@ _RECEIPTS = {
 }
 
 
+_RECORDED: Final = {outcome: Kept(receipt, "ledger") for outcome, receipt in _RECEIPTS.items()}
 _SPOOLED: Final = Kept(Receipt(new=1), "spool")
 
 
@@ -48,6 +49,8 @@ class LedgerSink:
         if recording.receipt.new:
             self._recorded()
         notes = dict(recording.rejections)
+        if not notes and len(cut) == len(recording.outcomes):  # as nearly always: each body is one event
+            return [_RECORDED[outcome] for outcome in recording.outcomes]
         kept: list[Kept] = []
         start = 0
         for events in cut:
@@ -94,10 +97,12 @@ class SpoolSink:
 def _events(submission: Submission, max_event: int, *, wrap: bool) -> list[Item]:
     """Usually the body is one event. What holds several, or cannot be understood, is cut as a dropped file is.
 
-    Each is parsed as it is kept: ``wrap`` keeps it with the headers, as one line.
+    ``wrap`` keeps each with the headers, as one line. That line says what its body says.
     """
     whole = _raw(submission, wrap=wrap)
-    parsed = parse(whole)
+    if submission.said is not None:
+        return [(whole, submission.said)]
+    parsed = parse(RawEvent(_SOURCE, submission.body, submission.received_at) if wrap else whole)
     if not isinstance(parsed, Rejected):
         return [(whole, parsed)]
     raws = [_raw(replace(submission, body=part), wrap=wrap) for part in _parts(submission.body, max_event)]

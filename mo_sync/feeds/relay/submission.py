@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from mo_sync.events import Envelope
 from mo_sync.intake import Receipt
 
 __all__ = ["KEPT_HEADERS", "Kept", "Submission"]
@@ -23,11 +24,15 @@ _encode = msgspec.json.Encoder().encode
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A body as it came, unpacked, and what of its headers is kept (lower-case names). ``received_at`` is UTC."""
+    """A body as it came, unpacked, and what of its headers is kept (lower-case names). ``received_at`` is UTC.
+
+    ``said`` is what the body says, where somebody has read it already.
+    """
 
     body: bytes
     received_at: datetime
     headers: Mapping[str, str] = field(default_factory=lambda: _NONE)
+    said: Envelope | None = None
 
     def wrapped(self) -> bytes:
         """All of it as one line of JSON, in the shape that API gateways use, which every feed understands."""
