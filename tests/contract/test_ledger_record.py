@@ -9,10 +9,10 @@ import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Sequence
-from msgspec.structs import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy.exc import OperationalError
 
 from mo_sync.errors import LedgerOutOfReach
