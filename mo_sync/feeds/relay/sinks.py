@@ -99,14 +99,18 @@ def _events(submission: Submission, max_event: int, *, wrap: bool) -> list[Item]
 
     ``wrap`` keeps each with the headers, as one line. That line says what its body says.
     """
-    whole = _raw(submission, wrap=wrap)
     if submission.said is not None:
-        return [(whole, submission.said)]
-    parsed = parse(RawEvent(_SOURCE, submission.body, submission.received_at) if wrap else whole)
+        return [(_raw(submission, wrap=wrap), submission.said)]
+    parsed = _parsed(submission)
     if not isinstance(parsed, Rejected):
-        return [(whole, parsed)]
-    raws = [_raw(replace(submission, body=part), wrap=wrap) for part in _parts(submission.body, max_event)]
-    return [(raw, parse(raw)) for raw in raws]
+        return [(_raw(submission, wrap=wrap), parsed)]
+    several = [replace(submission, body=part) for part in _parts(submission.body, max_event)]
+    return [(_raw(one, wrap=wrap), _parsed(one)) for one in several]
+
+
+def _parsed(submission: Submission) -> Envelope | Rejected:
+    """Without the wrap: what is refused is told of what was sent, and known again when it comes again."""
+    return parse(_raw(submission, wrap=False))
 
 
 def _raw(submission: Submission, *, wrap: bool) -> RawEvent:
