@@ -3,28 +3,48 @@
 - *hosted*: the relay beside a ledger, one transaction for all that arrive together;
 - *alone*: the relay with segments in the drop folder, one sync for all that arrive together;
 - *one by one*: the hosted relay with one commit a request;
-- *native*: a C program with epoll and SQLite, two rows an event, one transaction a turn (``native/cing.c``).
+- *native*: a C program with epoll and SQLite, two rows an event, one transaction a turn (``native/cing.c``);
+- *native ledger*: the same, but it writes the ledger's own three rows with their indexes (``native/cledger.c``): what
+  the ledger costs, whoever writes it;
+- *locked*: hosted, while another program holds the ledger's write lock for ten seconds. Once.
 
 Every acknowledged event is counted in the ledger, or in the segments, afterwards.
 """
 
 from __future__ import annotations
 
+import json
+import logging
 import shutil
+import signal
 import socket
+import sqlite3
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import structlog
+
+from mo_sync.clock import SystemClock
+from mo_sync.feeds.relay import commit
+from mo_sync.feeds.relay.setting_up import Listening
+from mo_sync.intake import Intake
+from mo_sync.ledger import Ledger
+from mo_sync.settings import Drop, Relay, Settings
+from mo_sync.settings import Ledger as LedgerSettings
 
 SECONDS = 5
 ROUNDS = 3
 CONNECTIONS = 64
+LOCKED_S = 10
+NATIVES = {"native": "cing", "native ledger": "cledger"}
 NATIVE = Path(__file__).parent / "native"
 
 
@@ -34,6 +54,7 @@ class Measured:
 
     rate: float
     p99_ms: float
+    longest_ms: float
     errors: int
     lost: int
 
@@ -46,16 +67,22 @@ def main() -> None:
             return
     with tempfile.TemporaryDirectory(prefix="mo-sync-bench-") as folder:
         root = Path(folder)
-        subprocess.run(
-            ["gcc", "-O2", "-w", "-pthread", NATIVE / "cing.c", "-o", root / "cing", "-lsqlite3"], check=True
-        )
-        rows: dict[str, list[Measured]] = {name: [] for name in ("hosted", "alone", "one by one", "native")}
+        for name in NATIVES.values():
+            source = (NATIVE / name).with_suffix(".c")
+            subprocess.run(["gcc", "-O2", "-w", "-pthread", source, "-o", root / name, "-lsqlite3"], check=True)
+        rows: dict[str, list[Measured]] = {name: [] for name in ("hosted", "alone", "one by one", *NATIVES)}
         for number in range(ROUNDS):
             for name, measured in rows.items():
                 place = root / f"{name.replace(' ', '-')}-{number}"
                 place.mkdir()
                 measured.append(_measure(name, root, place))
         _print(rows)
+        (root / "locked").mkdir()
+        locked = _measure("locked", root, root / "locked")
+        print(
+            f"locked for {LOCKED_S} s of {LOCKED_S + SECONDS}: {locked.rate:.0f}/s  longest {locked.longest_ms:.0f} ms"
+            f"  errors {locked.errors}  lost {locked.lost}"
+        )
 
 
 def _print(rows: dict[str, list[Measured]]) -> None:
@@ -65,22 +92,48 @@ def _print(rows: dict[str, list[Measured]]) -> None:
         errors, lost = sum(one.errors for one in measured), sum(one.lost for one in measured)
         print(f"{name:12} {rate[name]:8.0f}/s  p99 {p99[name]:6.1f} ms  errors {errors}  lost {lost}")
     for name in ("hosted", "alone"):
-        print(
-            f"{name}/one by one {rate[name] / rate['one by one']:.2f}  {name}/native {rate[name] / rate['native']:.2f}"
-            f"  p99 {name}/native {p99[name] / p99['native']:.2f}"
-        )
+        ratios = "  ".join(f"{name}/{peer} {rate[name] / rate[peer]:.2f}" for peer in ("one by one", *NATIVES))
+        print(f"{ratios}  p99 {name}/native {p99[name] / p99['native']:.2f}")
 
 
 def _measure(name: str, root: Path, place: Path) -> Measured:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    if name == "native":
-        command: list[str | Path] = [root / "cing", str(port), place / "ledger.db"]
+    ledger = place / "ledger.db"
+    if name in NATIVES:
+        command: list[str | Path] = [root / NATIVES[name], str(port), ledger]
+        if name == "native ledger":
+            _new_ledger(ledger).close()
     else:
         command = [sys.executable, "-m", "benchmarks.relay", name, str(port), place]
-    with _serving(command, port):
-        acknowledged, seconds, p99_ms, errors = _load(port)
-    return Measured(acknowledged / seconds, p99_ms, errors, max(0, acknowledged - _kept(name, place)))
+    with _serving(command, port), _locked(ledger if name == "locked" else None) as locked_s:
+        acknowledged, seconds, p99_ms, longest_ms, errors = _load(port, SECONDS + locked_s)
+    lost = max(0, acknowledged - _kept(name, place))
+    return Measured(acknowledged / seconds, p99_ms, longest_ms, errors, lost)
+
+
+@contextmanager
+def _locked(ledger: Path | None) -> Iterator[int]:
+    """Hold the write lock of ``ledger`` from the second second on; for how many seconds."""
+    if ledger is None:
+        yield 0
+        return
+
+    def hold() -> None:
+        time.sleep(1)
+        with closing(sqlite3.connect(ledger, isolation_level=None, timeout=60)) as other:
+            other.execute("begin immediate")
+            time.sleep(LOCKED_S)
+            other.execute("rollback")
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    yield LOCKED_S
+    holder.join()
+
+
+def _new_ledger(path: Path) -> Ledger:
+    return Ledger.open(LedgerSettings(url=f"sqlite:///{path}"))
 
 
 @contextmanager
@@ -100,49 +153,46 @@ def _serving(command: list[str | Path], port: int) -> Iterator[None]:
         process.wait(30)
 
 
-def _load(port: int) -> tuple[int, float, float, int]:
-    command = ["wrk", "-t2", f"-c{CONNECTIONS}", f"-d{SECONDS}", "-s", NATIVE / "post.lua", f"http://127.0.0.1:{port}/"]
+def _load(port: int, seconds: int) -> tuple[int, float, float, float, int]:
+    patience = ("--timeout", f"{2 * LOCKED_S}s")
+    command = [
+        "wrk",
+        "-t2",
+        f"-c{CONNECTIONS}",
+        f"-d{seconds}",
+        *patience,
+        "-s",
+        NATIVE / "post.lua",
+        f"http://127.0.0.1:{port}/",
+    ]
     said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     numbers = next(line for line in said.splitlines() if line.startswith("RESULT")).split()[1:]
-    requests, duration_us, p99_us, errors = map(int, numbers)
-    return requests, duration_us / 1e6, p99_us / 1e3, errors
+    requests, duration_us, p99_us, longest_us, errors = map(int, numbers)
+    return requests, duration_us / 1e6, p99_us / 1e3, longest_us / 1e3, errors
 
 
 def _kept(name: str, place: Path) -> int:
     """How many different events are there."""
+    lines = {line for path in place.glob("drop/*") for line in path.read_bytes().splitlines()}
     if name == "alone":
-        lines = (line for path in place.glob("drop/*") for line in path.read_bytes().splitlines())
-        return len(set(lines))
-    import sqlite3
-
+        return len(lines)
     table = "ev" if name == "native" else "event"
-    with sqlite3.connect(place / "ledger.db") as ledger:
-        return int(ledger.execute(f"select count(*) from {table}").fetchone()[0])
+    with closing(sqlite3.connect(place / "ledger.db")) as ledger:
+        if not lines:
+            return int(ledger.execute(f"select count(*) from {table}").fetchone()[0])
+        known = {key for (key,) in ledger.execute("select event_key from event")}
+    return len(known | {json.loads(json.loads(line)["body"])["event-id"] for line in lines})
 
 
 def serve(name: str, port: int, place: Path) -> None:
     """One of our servers, until it is terminated."""
-    import logging
-    import signal
-    import threading
-
-    import structlog
-
-    from mo_sync.clock import SystemClock
-    from mo_sync.feeds.relay import commit
-    from mo_sync.feeds.relay.setting_up import Listening
-    from mo_sync.intake import Intake
-    from mo_sync.ledger import Ledger
-    from mo_sync.settings import Drop, Relay, Settings
-    from mo_sync.settings import Ledger as LedgerSettings
-
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     if name == "one by one":
         commit._MOST_EVENTS = 1
     (place / "drop").mkdir()
     clock = SystemClock()
     settings = Settings(relay=Relay(listen=f"127.0.0.1:{port}"), drop=Drop(path=place / "drop"))
-    ledger = None if name == "alone" else Ledger.open(LedgerSettings(url=f"sqlite:///{place}/ledger.db"))
+    ledger = None if name == "alone" else _new_ledger(place / "ledger.db")
     intake = None if ledger is None else Intake(ledger, clock, give_up_after_s=72 * 3600)
     listening = Listening(settings, "bench", clock, environ={}, intake=intake)
     stop = threading.Event()

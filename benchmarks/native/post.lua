@@ -18,6 +18,6 @@ function request()
   return wrk.format("POST", "/events", headers, string.format(body, key, key, key))
 end
 function done(summary, latency, requests)
-  io.write(string.format("RESULT %d %d %d %d\n", summary.requests, summary.duration, latency:percentile(99.0),
+  io.write(string.format("RESULT %d %d %d %d %d\n", summary.requests, summary.duration, latency:percentile(99.0), latency.max,
     summary.errors.status + summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.timeout))
 end
