@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -10,6 +11,7 @@ import ssl
 import subprocess
 import sys
 import threading
+from base64 import b64encode
 from pathlib import Path
 
 import pytest
@@ -140,3 +142,51 @@ def test_while_systemd_holds_the_socket_a_restart_loses_no_connection(tmp_path: 
     assert statuses == [202] * 15
     assert relay.recorded() == {event(10 * restart + n)["event-id"] for restart in range(3) for n in range(5)}
     assert USER[1] not in relay.said()
+
+
+def request_of(number: int, *more: str) -> bytes:
+    body = json.dumps(event(number)).encode()
+    who = b64encode(":".join(USER).encode()).decode()
+    head = [
+        "POST /events HTTP/1.1",
+        "Host: relay",
+        f"Authorization: Basic {who}",
+        f"Content-Length: {len(body)}",
+        *more,
+    ]
+    return "\r\n".join([*head, "", ""]).encode() + body
+
+
+def answers(sock: socket.socket, until: bytes, times: int = 1) -> bytes:
+    said = b""
+    while said.count(until) < times and (part := sock.recv(65_536)):
+        said += part
+    return said
+
+
+def test_requests_that_come_in_one_piece_are_answered_in_turn_each_in_one_piece(tmp_path: Path) -> None:
+    relay = Relay(tmp_path / "site", alone=False)
+    with running(relay), socket.create_connection(("127.0.0.1", relay.port), 20) as sock:
+        sock.sendall(b"".join(map(request_of, range(1, 6))))
+        said = answers(sock, b'"duplicate":0}\n', 5)
+        assert said.count(b"HTTP/1.1 202 Accepted\r\n") == 5
+        sock.sendall(request_of(6))
+        assert sock.recv(65_536).endswith(b'{"accepted":1,"duplicate":0}\n')
+    assert relay.recorded() == {event(n)["event-id"] for n in range(1, 7)}
+
+
+def test_who_asks_first_whether_to_go_on_is_told_so_unless_he_may_not_post(tmp_path: Path) -> None:
+    relay = Relay(tmp_path / "site", alone=True)
+    with running(relay):
+        head, _, body = request_of(1, "Expect: 100-continue").partition(b"\r\n\r\n")
+        with socket.create_connection(("127.0.0.1", relay.port), 20) as sock:
+            sock.sendall(head + b"\r\n\r\n")
+            assert answers(sock, b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+            sock.sendall(body)
+            assert b" 202 " in answers(sock, b"\n", 6)
+        with socket.create_connection(("127.0.0.1", relay.port), 20) as sock:
+            sock.sendall(head.replace(b"Basic ", b"Basic x") + b"\r\n\r\n")
+            said = answers(sock, b"never")
+            assert said.startswith(b"HTTP/1.1 401 ")
+            assert said.endswith(b'is needed"}\n')
+    assert relay.recorded() == {event(1)["event-id"]}

@@ -251,3 +251,38 @@ def test_an_error_while_tending_ends_no_tending(bench: Bench, monkeypatch: pytes
         await eventually(lambda: len(calls) > 2)
 
     bench.run(work)
+
+
+def test_half_of_those_who_were_answered_together_are_waited_for_and_no_longer_than_a_moment(bench: Bench) -> None:
+    async def work(committer: Committer) -> None:
+        async def keep(*numbers: int) -> None:
+            await asyncio.gather(*(committer.keep(one(number)) for number in numbers))
+
+        bench.ledger.open.clear()
+        held = asyncio.ensure_future(keep(0))
+        await asyncio.sleep(0.05)
+        many = asyncio.ensure_future(keep(*range(1, 21)))
+        await asyncio.sleep(0.05)
+        bench.ledger.open.set()
+        await asyncio.gather(held, many)
+        again = [asyncio.ensure_future(keep(100))]
+        await asyncio.sleep(0)
+        again.append(asyncio.ensure_future(keep(*range(101, 111))))
+        await asyncio.gather(*again)
+        await asyncio.wait_for(keep(200), 1.0)
+        await asyncio.wait_for(keep(201), 1.0)
+
+    bench.run(work, timeout_s=10.0)
+    assert [len(batch) for batch in bench.ledger.batches] == [1, 20, 11, 1, 1]
+
+
+def test_what_waits_for_company_is_kept_when_the_relay_stops(bench: Bench) -> None:
+    async def work(committer: Committer) -> None:
+        committer._last = 1_000
+        waiting = asyncio.ensure_future(committer.keep(one(1)))
+        await asyncio.sleep(0)
+        committer.close()
+        await waiting
+
+    bench.run(work)
+    assert bench.ledger.kept == [b"1"]
