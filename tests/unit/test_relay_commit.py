@@ -253,7 +253,7 @@ def test_an_error_while_tending_ends_no_tending(bench: Bench, monkeypatch: pytes
     bench.run(work)
 
 
-def test_half_of_those_who_were_answered_together_are_waited_for_and_no_longer_than_a_moment(bench: Bench) -> None:
+def test_those_who_were_answered_together_are_waited_for_and_no_longer_than_a_moment(bench: Bench) -> None:
     async def work(committer: Committer) -> None:
         async def keep(*numbers: int) -> None:
             await asyncio.gather(*(committer.keep(one(number)) for number in numbers))

@@ -121,15 +121,17 @@ class Committer:
         self._ledger_thread.shutdown(wait=False, cancel_futures=True)
 
     async def _gather(self) -> None:
-        """Wait for a submission; and for those who are on their way, up to half as many as were in the last batch.
+        """Wait for a submission; and a moment for those who are on their way, nearly as many as were in the last batch.
 
-        Who was answered together comes again together. A batch of the first of them alone would keep all others
-        waiting; one of half of them is made durable while the other half is answered.
+        Who was answered together comes again together, and a batch of the first of them alone would keep all others
+        waiting. Of a spool half of them are enough: it syncs while the other half is answered. Recording in the ledger
+        is work for the same interpreter, which does both more slowly at once than one after the other.
         """
         await self._until_waiting(1)
-        if len(self._queue) < self._last // 2 and not self._closing:
+        enough = self._last // 2 if self._ledger is None else self._last * 9 // 10
+        if len(self._queue) < enough and not self._closing:
             patience = asyncio.get_running_loop().call_later(_GATHER_S, self._arrived.set)
-            await self._until_waiting(self._last // 2)
+            await self._until_waiting(enough)
             patience.cancel()
 
     async def _until_waiting(self, enough: int) -> None:
