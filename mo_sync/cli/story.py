@@ -105,6 +105,9 @@ def _now(row: AttachmentRow, *, now: datetime, utc: bool) -> Iterator[str]:
             yield f"  {bytes_text(row.size or 0)}, {row.content_type}, sha256 {row.sha256}"
             if row.error is not None:
                 yield f"  {row.error}"
+        case State.HELD:
+            yield f"  {row.error or 'no reason was recorded'}"
+            yield f"  to let it go on: mo-sync ledger release {shell_word(row.id)}"
         case State.FAILED | State.MISSING | State.REFUSED | State.CANCELLED:
             yield f"  {row.error or 'no reason was recorded'}"
             yield f"  to try again: {retry}"

@@ -1,91 +1,125 @@
-"""What a person may do to attachments. Each is one conditional statement, so it never fights with a worker."""
+"""What a person may do to attachments: retry, hold, release, cancel.
+
+Each change is one conditional statement, so it never fights with a worker; many are made in small transactions, so that
+workers go on between them. What is being fetched is left alone: its worker ends soon.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from enum import StrEnum
+from typing import Any, Final
 
-from sqlalchemy import Select, func, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, not_, or_, select, update
 
+from mo_sync.ledger.filters import Filters, matching
 from mo_sync.ledger.ledger import Ledger
 from mo_sync.ledger.schema import application, attachment
 from mo_sync.lifecycle import Standing, State
 
-__all__ = ["RETRIABLE", "retry", "would_retry"]
+__all__ = ["FROM", "Choice", "Deed", "intervene", "would"]
 
-RETRIABLE = (State.PENDING, State.MISSING, State.REFUSED, State.FAILED, State.CANCELLED)
-"""States that ``retry`` takes an attachment out of. A pending one becomes due at once."""
+_AT_ONCE: Final = 2_000
 
 
-def retry(
+class Deed(StrEnum):
+    """What is done."""
+
+    RETRY = "retry"
+    HOLD = "hold"
+    RELEASE = "release"
+    CANCEL = "cancel"
+
+
+FROM: Final = {
+    Deed.RETRY: (State.PENDING, State.MISSING, State.REFUSED, State.FAILED, State.CANCELLED),
+    Deed.HOLD: (State.PENDING,),
+    Deed.RELEASE: (State.HELD,),
+    Deed.CANCEL: (State.PENDING, State.HELD, State.MISSING, State.REFUSED, State.FAILED),
+}
+"""The states that each takes an attachment out of; in all others it is left alone."""
+_TO: Final = {
+    Deed.RETRY: State.PENDING,
+    Deed.HOLD: State.HELD,
+    Deed.RELEASE: State.PENDING,
+    Deed.CANCEL: State.CANCELLED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which attachments: any of ``ids`` or of ``message_ids`` (both empty: all), of those the ones that match."""
+
+    ids: Collection[str] = ()
+    message_ids: Collection[str] = ()
+    filters: Filters = field(default_factory=Filters)
+
+
+def intervene(
     ledger: Ledger,
+    deed: Deed,
+    choice: Choice,
     *,
     now: datetime,
     give_up_after_s: float,
-    ids: Collection[str] = (),
-    message_ids: Collection[str] = (),
-    states: Collection[State] = (),
-    application_id: str | None = None,
+    note: str | None = None,
+    told: Callable[[int], object] = lambda _: None,
 ) -> int:
-    """Make attachments due now, with all their attempts before them and a new deadline; how many.
+    """Do it; how many were changed. ``note`` says by whom and why, for what is held or cancelled.
 
-    Chosen by any of ``ids`` or ``message_ids`` (both empty: all), and by ``states`` and ``application_id`` where given.
-    What was tried before stays in the history. Others than :data:`RETRIABLE` are never touched. An application that
-    rests is tried at once too, or nothing of this would happen.
+    Retried and released ones are due now, with all their attempts before them and a new deadline; what was tried before
+    stays in the history. Their application, if it rests, is tried at once too, or nothing of this would happen.
+    ``told`` is called with the count after each transaction; what it raises ends the work, and what was done stays.
     """
-    chosen = _chosen(ids=ids, message_ids=message_ids, states=states, application_id=application_id)
-    statement = (
-        update(attachment)
-        .where(attachment.c.id.in_(chosen), attachment.c.state.in_([state.value for state in RETRIABLE]))
-        .values(
-            state=State.PENDING.value,
-            due_at=now,
-            deadline_at=now + timedelta(seconds=give_up_after_s),
-            attempts=0,
-            absences=0,
-            updated_at=now,
-        )
-    )
-    theirs = select(attachment.c.application_id).where(attachment.c.id.in_(chosen))
-    awake = (
+    done = 0
+    values = _values(deed, now=now, deadline_at=now + timedelta(seconds=give_up_after_s), note=note)
+    fresh = not_(and_(attachment.c.state == _TO[deed].value, attachment.c.updated_at == now))
+    some = select(attachment.c.id).where(*_chosen(deed, choice), fresh).limit(_AT_ONCE)
+    while True:
+        with ledger.begin() as connection:
+            ids = list(connection.execute(some).scalars())
+            if ids and _TO[deed] is State.PENDING:
+                _awake(connection, ids, now)
+            still = attachment.c.state.in_([state.value for state in FROM[deed]])
+            statement = update(attachment).where(attachment.c.id.in_(ids), still).values(values)
+            done += connection.execute(statement).rowcount if ids else 0
+        told(done)
+        if len(ids) < _AT_ONCE:
+            return done
+
+
+def would(ledger: Ledger, deed: Deed, choice: Choice) -> dict[State, int]:
+    """How many :func:`intervene` would change, by the state that they are in."""
+    query = select(attachment.c.state, func.count()).where(*_chosen(deed, choice)).group_by(attachment.c.state)
+    with ledger.read() as connection:
+        return {State(state): int(count) for state, count in connection.execute(query)}
+
+
+def _chosen(deed: Deed, choice: Choice) -> list[ColumnElement[bool]]:
+    conditions = [attachment.c.state.in_([state.value for state in FROM[deed]]), *matching(choice.filters)]
+    if choice.ids or choice.message_ids:
+        conditions.append(or_(attachment.c.id.in_(choice.ids), attachment.c.message_id.in_(choice.message_ids)))
+    return conditions
+
+
+def _values(deed: Deed, *, now: datetime, deadline_at: datetime, note: str | None) -> dict[str, Any]:
+    state = _TO[deed]
+    values: dict[str, Any] = {"state": state.value, "updated_at": now}
+    if state is State.PENDING:
+        values |= {"due_at": now, "deadline_at": deadline_at, "attempts": 0, "absences": 0}
+    else:
+        values |= {"due_at": None, "error": note}
+    if deed is Deed.RELEASE:
+        values |= {"error": None}
+    return values
+
+
+def _awake(connection: Connection, ids: Collection[str], now: datetime) -> None:
+    theirs = select(attachment.c.application_id).where(attachment.c.id.in_(ids))
+    connection.execute(
         update(application)
         .where(application.c.state != Standing.ACTIVE.value, application.c.id.in_(theirs))
         .values(until=now, updated_at=now)
     )
-    with ledger.begin() as connection:
-        connection.execute(awake)
-        return connection.execute(statement).rowcount
-
-
-def would_retry(
-    ledger: Ledger,
-    *,
-    ids: Collection[str] = (),
-    message_ids: Collection[str] = (),
-    states: Collection[State] = (),
-    application_id: str | None = None,
-) -> int:
-    """How many :func:`retry` would touch."""
-    chosen = _chosen(ids=ids, message_ids=message_ids, states=states, application_id=application_id)
-    query = select(func.count()).select_from(chosen.subquery())
-    with ledger.read() as connection:
-        return int(connection.execute(query).scalar_one())
-
-
-def _chosen(
-    *,
-    ids: Collection[str],
-    message_ids: Collection[str],
-    states: Collection[State],
-    application_id: str | None,
-) -> Select[Any]:
-    retriable = [state.value for state in RETRIABLE]
-    query = select(attachment.c.id).where(attachment.c.state.in_(retriable))
-    if ids or message_ids:
-        query = query.where(attachment.c.id.in_(ids) | attachment.c.message_id.in_(message_ids))
-    if states:
-        query = query.where(attachment.c.state.in_([state.value for state in states]))
-    if application_id is not None:
-        query = query.where(attachment.c.application_id == application_id)
-    return query

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Text, column, func, or_, select, table
 
+from mo_sync.ledger.filters import Filters, matching
 from mo_sync.ledger.ledger import Ledger
 from mo_sync.ledger.rows import Announcement, ApplicationRow, AttachmentRow, AttemptRow, MessageRow, attachments, rows
 from mo_sync.ledger.schema import application, attachment, attempt, event, is_in, message
@@ -64,19 +64,6 @@ class Status:
     failures_last_hour: int
     failures_last_day: int
     applications: tuple[ApplicationRow, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Filters:
-    """Which attachments to list; what is left out does not matter. ``error`` is looked for in code and sentence."""
-
-    states: Collection[State] = ()
-    application_id: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-    from_address: str | None = None
-    to_address: str | None = None
-    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,23 +158,8 @@ def recorded(ledger: Ledger) -> dict[str, int]:
 
 def list_attachments(ledger: Ledger, filters: Filters, *, limit: int | None) -> list[AttachmentRow]:
     """Attachments that match, the newest first, at most ``limit`` (None: all)."""
-    query = attachments().order_by(attachment.c.created_at.desc(), attachment.c.message_id, attachment.c.position)
-    if filters.states:
-        query = query.where(attachment.c.state.in_([state.value for state in filters.states]))
-    if filters.application_id is not None:
-        query = query.where(attachment.c.application_id == filters.application_id)
-    if filters.since is not None:
-        query = query.where(attachment.c.created_at >= filters.since)
-    if filters.until is not None:
-        query = query.where(attachment.c.created_at < filters.until)
-    if filters.from_address is not None:
-        query = query.where(message.c.from_address.in_(_spellings(filters.from_address)))
-    if filters.to_address is not None:
-        query = query.where(message.c.to_address.in_(_spellings(filters.to_address)))
-    if filters.error is not None:
-        needle = filters.error
-        named = attachment.c.error.contains(needle, autoescape=True)
-        query = query.where(or_(named, attachment.c.error_code == needle))
+    newest_first = attachment.c.created_at.desc(), attachment.c.message_id, attachment.c.position
+    query = attachments().where(*matching(filters)).order_by(*newest_first)
     with ledger.read() as connection:
         return rows(connection, query.limit(limit), AttachmentRow)
 
@@ -203,9 +175,3 @@ def _attempts_since(connection: Connection, since: datetime, *, stored: bool) ->
     neither = attempt.c.outcome.not_in(("stored", "interrupted", "lost"))
     query = select(func.count()).where(attempt.c.finished_at >= since, kept if stored else neither)
     return int(connection.execute(query).scalar_one())
-
-
-def _spellings(address: str) -> list[str]:
-    """A phone number is written with and without its plus sign."""
-    bare = address.removeprefix("+")
-    return [bare, f"+{bare}"]

@@ -11,11 +11,10 @@ from mo_sync.errors import UsageError
 from mo_sync.events import parse
 from mo_sync.ledger import Ledger, queries
 from mo_sync.ledger.claims import claim, settle
-from mo_sync.ledger.interventions import RETRIABLE, retry, would_retry
 from mo_sync.ledger.queries import ApplicationRow, Filters, find_story
-from mo_sync.lifecycle import Interrupted, Refused, State
+from mo_sync.lifecycle import Refused, State
 from mo_sync.verdicts import Verdict
-from tests.ledgers import announced, column, failed, later, one, raw, recorded, rows, settlement, stored
+from tests.ledgers import announced, failed, later, one, raw, recorded, rows, settlement, stored
 
 HOUR = 3600.0
 
@@ -213,64 +212,6 @@ def test_upper_and_lower_case_are_different_ids(ledger: Ledger) -> None:
     recorded(ledger, announced("E9", "M9", ["abcdef"]))
 
     assert find_story(ledger, "abc").id == "abcdef"
-
-
-def in_each_state(ledger: Ledger) -> None:
-    recorded(ledger, *(announced(f"E{state}", f"M{state}", [f"A{state}"], application_id="1") for state in State))
-    with ledger.begin() as connection:
-        for state in State:
-            lease = "'x'" if state is State.FETCHING else "null"
-            connection.exec_driver_sql(
-                f"update attachment set state = '{state}', lease = {lease}, attempts = 5, absences = 2 "
-                f"where id = 'A{state}'"
-            )
-
-
-def test_retry_takes_out_of_the_states_that_a_person_may_end_and_of_no_other(ledger: Ledger) -> None:
-    in_each_state(ledger)
-
-    assert would_retry(ledger) == len(RETRIABLE)
-    assert retry(ledger, now=later(100), give_up_after_s=500.0) == len(RETRIABLE)
-
-    touched = rows(ledger, "select id, attempts, absences, state from attachment where attempts = 0 order by id")
-    assert [row["id"] for row in touched] == sorted(f"A{state}" for state in RETRIABLE)
-    assert {(row["absences"], row["state"]) for row in touched} == {(0, "pending")}
-    assert column(ledger, "select state from attachment where id = 'Astored'") == ["stored"]
-    again = queries.list_attachments(ledger, Filters(states=[State.PENDING]), limit=None)
-    assert {(row.due_at, row.deadline_at) for row in again} == {(later(100), later(600))}
-
-
-CHOICES: dict[str, tuple[dict[str, Any], int]] = {
-    "an attachment": ({"ids": ["Afailed"]}, 1),
-    "one that is stored": ({"ids": ["Astored"]}, 0),
-    "a message": ({"message_ids": ["Mmissing"]}, 1),
-    "both": ({"ids": ["Afailed"], "message_ids": ["Mmissing"]}, 2),
-    "states": ({"states": [State.FAILED, State.MISSING, State.STORED]}, 2),
-    "ids and states": ({"ids": ["Afailed", "Amissing"], "states": [State.MISSING]}, 1),
-    "an application": ({"application_id": "1"}, 5),
-    "another application": ({"application_id": "2"}, 0),
-    "an id that is none": ({"ids": ["nothing"]}, 0),
-}
-
-
-@pytest.mark.parametrize("name", CHOICES)
-def test_what_would_be_retried_is_what_is_retried(ledger: Ledger, name: str) -> None:
-    in_each_state(ledger)
-    chosen, count = CHOICES[name]
-
-    assert would_retry(ledger, **chosen) == count
-    assert retry(ledger, now=later(100), give_up_after_s=500.0, **chosen) == count
-    assert len(column(ledger, "select id from attachment where attempts = 0")) == count
-
-
-def test_a_retried_attachment_keeps_its_history(sample: Ledger) -> None:
-    retry(sample, now=later(100), give_up_after_s=500.0, ids=["B1"])
-    [lease] = [
-        lease for lease in claim(sample, worker="w", count=9, now=later(100), lease_s=9) if lease.attachment_id == "B1"
-    ]
-    settle(sample, [settlement(lease, Interrupted(), now=later(101))], worker="w")
-
-    assert column(sample, "select number from attempt where attachment_id = 'B1' order by id") == [1, 2]
 
 
 def test_the_problem_view_says_what_why_and_which_command_helps(sample: Ledger) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 from collections.abc import Callable
@@ -313,7 +314,8 @@ def test_a_dry_run_says_what_a_retry_does_and_changes_nothing(
     before = site.query("select * from attachment order by id")
 
     said = asked("retry", *arguments, "--dry-run").splitlines()[-1]
-    assert said == (f"{count} would be due now" if count else "Alpha1 was left alone: it is stored already")
+    expected = f"{count} would be due now: " if count else "Alpha1 was left alone: it is stored already"
+    assert said.startswith(expected)
     assert site.query("select * from attachment order by id") == before
     assert asked("retry", *arguments, "--json")["retried"] == count
 
@@ -327,6 +329,39 @@ def test_what_was_named_and_left_alone_is_told(asked: Callable[..., Any]) -> Non
     assert told[0] == "Alpha1 was left alone: it is stored already"
     assert told[1].startswith("1 due now")
     assert asked("retry", "--state", "missing").startswith("nothing to retry: none of them is pending, missing, ")
+
+
+def test_what_is_held_says_by_whom_and_why_and_goes_on_when_it_is_released(
+    site: Site, asked: Callable[..., Any]
+) -> None:
+    assert asked("retry", "Beta1", "Alpha2").startswith("2 due now")
+    would = asked("hold", "--state", "pending", "--application", "2", "--dry-run")
+    assert would == "1 would be held: 1 pending\n"
+    assert asked("hold", "Beta1", "--reason", "wait for Ann").startswith("1 held: `mo-sync ledger release`")
+    story = asked("show", "Beta1")
+    assert re.search(r"\n  held by \S+: wait for Ann\n  to let it go on: mo-sync ledger release Beta1\n", story)
+    assert asked("hold", "Beta1") == "Beta1 was left alone: it is held\n"
+    assert asked("list", "--state", "held", "--json")[0]["id"] == "Beta1"
+    released = asked("release", "--state", "held", "--application", "2", "--json")
+    assert released == {"released": 1, "dry_run": False, "left_alone": []}
+    assert site.query("select state, error from attachment where id = 'Beta1'") == [("pending", None)]
+
+
+def test_what_is_cancelled_is_nobodys_problem_until_it_is_retried(site: Site, asked: Callable[..., Any]) -> None:
+    assert "Beta1" in asked("list", "--problems")
+    assert asked("cancel", "--since", "1h", "--error", "4100", "--json")["cancelled"] == 1
+    assert "Beta1" not in asked("list", "--problems")
+    assert "to try again: mo-sync ledger retry Beta1" in asked("show", "Beta1")
+    assert asked("cancel", "Alpha1") == "Alpha1 was left alone: it is stored already\n"
+    assert asked("retry", "Beta1").startswith("1 due now")
+
+
+@pytest.mark.parametrize("deed", ["hold", "cancel"])
+def test_nothing_is_done_to_all_of_them_by_saying_nothing(site: Site, deed: str) -> None:
+    told = site.run("ledger", deed)
+
+    assert told.returncode == 2
+    assert f"it was not said what to {deed}" in told.stderr
 
 
 def test_what_came_from_outside_cannot_colour_the_terminal(site: Site, asked: Callable[..., Any]) -> None:

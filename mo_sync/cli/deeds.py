@@ -1,0 +1,256 @@
+"""``mo-sync ledger retry | hold | release | cancel``: what a person decides about attachments."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Callable, Sequence
+from typing import Annotated, Final
+
+import typer
+
+from mo_sync.cli.context import Context, context_of
+from mo_sync.cli.filtering import (
+    Application,
+    AsJson,
+    DryRun,
+    Error,
+    Ids,
+    Receiver,
+    Sender,
+    Since,
+    StateNames,
+    Until,
+    filters_of,
+)
+from mo_sync.cli.listing import left_alone
+from mo_sync.clock import SystemClock
+from mo_sync.errors import ExitCode, UsageError
+from mo_sync.ledger import Ledger, applications, queries
+from mo_sync.ledger.filters import Filters
+from mo_sync.ledger.interventions import FROM, Choice, Deed, intervene, would
+from mo_sync.ledger.queries import Story
+from mo_sync.lifecycle import State
+
+__all__ = ["cancel", "hold", "release", "retry"]
+
+Reason = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why; the ledger keeps it.")]
+_DONE: Final = {Deed.RETRY: "retried", Deed.HOLD: "held", Deed.RELEASE: "released", Deed.CANCEL: "cancelled"}
+_NEXT: Final = {
+    Deed.RETRY: "due now: `mo-sync --sync-now`, or the daemon, goes on",
+    Deed.HOLD: "held: `mo-sync ledger release` lets them go on",
+    Deed.RELEASE: "due now: `mo-sync --sync-now`, or the daemon, goes on",
+    Deed.CANCEL: "cancelled: `mo-sync ledger retry` takes that back",
+}
+_WOULD: Final = {
+    Deed.RETRY: "would be due now",
+    Deed.HOLD: "would be held",
+    Deed.RELEASE: "would be due now",
+    Deed.CANCEL: "would be cancelled",
+}
+
+
+def retry(
+    ctx: typer.Context,
+    wanted: Ids = None,
+    *,
+    state: StateNames = None,
+    application: Application = None,
+    since: Since = None,
+    until: Until = None,
+    from_: Sender = None,
+    to: Receiver = None,
+    error: Error = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> int:
+    """Try again what was given up (missing, refused, failed, cancelled), or at once what waits; from the beginning.
+
+    Example: mo-sync ledger retry --state missing --dry-run
+    """
+    now = SystemClock().now()
+    filters = filters_of(
+        now=now, state=state, application=application, since=since, until=until, from_=from_, to=to, error=error
+    )
+    return _do(context_of(ctx), Deed.RETRY, wanted, filters, dry_run=dry_run, as_json=as_json)
+
+
+def _with_a_reason(deed: Deed, meaning: str) -> Callable[..., int]:
+    """A command that does ``deed`` and notes why."""
+
+    def command(
+        ctx: typer.Context,
+        wanted: Ids = None,
+        *,
+        state: StateNames = None,
+        application: Application = None,
+        since: Since = None,
+        until: Until = None,
+        from_: Sender = None,
+        to: Receiver = None,
+        error: Error = None,
+        reason: Reason = None,
+        dry_run: DryRun = False,
+        as_json: AsJson = False,
+    ) -> int:
+        now = SystemClock().now()
+        filters = filters_of(
+            now=now, state=state, application=application, since=since, until=until, from_=from_, to=to, error=error
+        )
+        return _do(context_of(ctx), deed, wanted, filters, reason=reason, dry_run=dry_run, as_json=as_json)
+
+    command.__doc__, command.__name__ = meaning, deed.value
+    return command
+
+
+hold = _with_a_reason(
+    Deed.HOLD,
+    """Do not fetch what waits (pending), until it is released. What is being fetched just now is left alone.
+
+    Example: mo-sync ledger hold --application 17226 --reason "wait for the contract"
+    """,
+)
+cancel = _with_a_reason(
+    Deed.CANCEL,
+    """Give up for good what is not stored (pending, held, missing, refused, failed): it is nobody's problem any more.
+
+    Example: mo-sync ledger cancel --state missing --until 30d --reason "too old"
+    """,
+)
+
+
+def release(
+    ctx: typer.Context,
+    wanted: Ids = None,
+    *,
+    state: StateNames = None,
+    application: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--application", metavar="ID", help="Alone: an application that rests (repeat it). Else only this one's."
+        ),
+    ] = None,
+    all_applications: Annotated[bool, typer.Option("--all-applications", help="Every one that rests.")] = False,
+    since: Since = None,
+    until: Until = None,
+    from_: Sender = None,
+    to: Receiver = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> int:
+    """Let go on what is held, attachments or messages; or an application that rests because of its credentials, its
+    credit or the gateway: then one of its attachments is tried at once, and the others follow when that goes well.
+
+    Example: mo-sync ledger release --state held --since 7d
+
+    Example: mo-sync ledger release --application 17226
+    """
+    chosen = [*(wanted or ()), *(state or ()), since, until, from_, to]
+    if not any(chosen):
+        return _release_applications(context_of(ctx), application, everyone=all_applications, as_json=as_json)
+    if all_applications or len(application or ()) > 1:
+        hint = "release attachments of one application at a time, or applications without naming attachments"
+        raise UsageError("two-choices", "it was said twice what to release", hint=hint)
+    only = application[0] if application else None
+    now = SystemClock().now()
+    filters = filters_of(
+        now=now, state=state, application=only, since=since, until=until, from_=from_, to=to, error=None
+    )
+    return _do(context_of(ctx), Deed.RELEASE, wanted, filters, dry_run=dry_run, as_json=as_json)
+
+
+def _release_applications(context: Context, ids: list[str] | None, *, everyone: bool, as_json: bool) -> int:
+    if bool(ids) == everyone:
+        hint = "name ids or --state held, or applications with --application or --all-applications"
+        raise UsageError("nothing-chosen", "it was not said what to release", hint=hint)
+    output = context.output(as_json=as_json)
+    with Ledger.open(context.loaded().settings.ledger) as ledger:
+        released = applications.release(ledger, now=SystemClock().now(), ids=ids or ())
+    if output.as_json:
+        output.json({"released": released})
+    else:
+        output.say(f"tried at once: {', '.join(released)}" if released else "none of them rests")
+    return ExitCode.SETTLED
+
+
+def _do(
+    context: Context,
+    deed: Deed,
+    wanted: Sequence[str] | None,
+    filters: Filters,
+    *,
+    dry_run: bool,
+    as_json: bool,
+    reason: str | None = None,
+) -> int:
+    if not wanted and filters == Filters():
+        hint = "name ids, or say which with --state, --application, --since, --until, --from, --to, --error"
+        raise UsageError("nothing-chosen", f"it was not said what to {deed}", hint=hint)
+    output = context.output(as_json=as_json)
+    settings = context.loaded().settings
+    with Ledger.open(settings.ledger) as ledger:
+        named = [_named(ledger, name) for name in wanted or []]
+        choice = Choice(
+            ids=[story.id for story in named if story.kind == "attachment"],
+            message_ids=[story.message.id for story in named if story.kind != "attachment" and story.message],
+            filters=filters,
+        )
+        counts = would(ledger, deed, choice)
+        count = sum(counts.values())
+        if not dry_run:
+            count = _done(context, ledger, deed, choice, note=_note(deed, reason), expected=count)
+    theirs = {row.id: row for story in named for row in story.attachments}.values()
+    alone = [row for row in theirs if State(row.state) not in FROM[deed]]
+    if output.as_json:
+        stayed = [{"id": row.id, "state": row.state} for row in alone]
+        output.json({_DONE[deed]: count, "dry_run": dry_run, "left_alone": stayed})
+        return ExitCode.SETTLED
+    for row in alone:
+        output.say(left_alone(row))
+    if count or not alone:
+        output.say(_told(deed, count, counts, dry_run=dry_run))
+    return ExitCode.SETTLED
+
+
+def _done(context: Context, ledger: Ledger, deed: Deed, choice: Choice, *, note: str, expected: int) -> int:
+    patience_s = context.loaded().settings.retry.give_up_after
+    done = 0
+
+    def told(count: int) -> None:
+        nonlocal done
+        bar.advance(count - done)
+        done = count
+
+    with context.output().progress("attachments") as bar:
+        bar.expect(expected)
+        try:
+            return intervene(
+                ledger, deed, choice, now=SystemClock().now(), give_up_after_s=patience_s, note=note, told=told
+            )
+        except KeyboardInterrupt:
+            context.output().warn(f"interrupted: {done:,} were {_DONE[deed]}, all others are as they were")
+            raise
+
+
+def _note(deed: Deed, reason: str | None) -> str:
+    try:
+        who = getpass.getuser()
+    except (KeyError, OSError):  # a user without a name
+        who = "somebody"
+    return f"{_DONE[deed]} by {who}" + (f": {reason}" if reason else "")
+
+
+def _named(ledger: Ledger, name: str) -> Story:
+    """The attachment or message that somebody named. Raises UsageError for what announces none."""
+    story = queries.find_story(ledger, name)
+    if story.message is None:
+        raise UsageError("nothing-to-fetch", "this event announces no message", item=story.id)
+    return story
+
+
+def _told(deed: Deed, count: int, counts: dict[State, int], *, dry_run: bool) -> str:
+    if not count:
+        return f"nothing to {deed}: none of them is " + ", ".join(FROM[deed])
+    if not dry_run:
+        return f"{count:,} {_NEXT[deed]}"
+    states = ", ".join(f"{number:,} {state}" for state, number in counts.items())
+    return f"{count:,} {_WOULD[deed]}: {states}"

@@ -1,0 +1,167 @@
+"""What a person may do to attachments, on every database: what is chosen, what is left alone, what becomes of it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from mo_sync.ledger import Ledger, queries
+from mo_sync.ledger import interventions as module
+from mo_sync.ledger.claims import claim, settle
+from mo_sync.ledger.filters import Filters
+from mo_sync.ledger.interventions import FROM, Choice, Deed, intervene, would
+from mo_sync.lifecycle import Interrupted, State
+from mo_sync.verdicts import Verdict
+from tests.ledgers import announced, column, failed, later, one, recorded, rows, settlement
+
+BECOMES = {Deed.RETRY: "pending", Deed.HOLD: "held", Deed.RELEASE: "pending", Deed.CANCEL: "cancelled"}
+
+
+def in_each_state(ledger: Ledger) -> None:
+    recorded(ledger, *(announced(f"E{state}", f"M{state}", [f"A{state}"], application_id="1") for state in State))
+    with ledger.begin() as connection:
+        for state in State:
+            lease = "'x'" if state is State.FETCHING else "null"
+            connection.exec_driver_sql(
+                f"update attachment set state = '{state}', lease = {lease}, attempts = 5, absences = 2, "
+                f"error = 'because', error_code = '4{len(state)}' where id = 'A{state}'"
+            )
+
+
+def do(ledger: Ledger, deed: Deed, choice: Choice | None = None, *, at: float = 100, note: str | None = None) -> int:
+    return intervene(ledger, deed, choice or Choice(), now=later(at), give_up_after_s=500.0, note=note)
+
+
+@pytest.mark.parametrize("deed", Deed)
+def test_each_takes_out_of_the_states_that_a_person_may_end_and_of_no_other(ledger: Ledger, deed: Deed) -> None:
+    in_each_state(ledger)
+
+    assert would(ledger, deed, Choice()) == dict.fromkeys(FROM[deed], 1)
+    assert do(ledger, deed, note="by me") == len(FROM[deed])
+
+    found = {row["id"]: row for row in rows(ledger, "select id, state, attempts, error, due_at, lease from attachment")}
+    for state in State:
+        row = found[f"A{state}"]
+        assert row["state"] == (BECOMES[deed] if state in FROM[deed] else state)
+        if state not in FROM[deed]:
+            assert (row["attempts"], row["error"]) == (5, "because")
+    assert do(ledger, deed, at=101) == (1 if deed is Deed.RETRY else 0) * len(FROM[deed])
+
+
+def test_what_is_retried_or_released_is_due_now_with_all_attempts_before_it(ledger: Ledger) -> None:
+    in_each_state(ledger)
+
+    do(ledger, Deed.RETRY)
+    do(ledger, Deed.RELEASE)
+
+    again = queries.list_attachments(ledger, Filters(states=[State.PENDING]), limit=None)
+    assert {(row.due_at, row.deadline_at) for row in again} == {(later(100), later(600))}
+    assert {(row.attempts, row.id == "Aheld") for row in again} == {(0, True), (0, False)}
+    assert one(ledger, "select absences, error from attachment where id = 'Aheld'") == {"absences": 0, "error": None}
+    assert one(ledger, "select error from attachment where id = 'Afailed'") == {"error": "because"}
+
+
+def test_what_is_held_is_claimed_by_nobody_and_says_why_until_it_is_released(ledger: Ledger) -> None:
+    recorded(ledger, announced("E1", "M1", ["A1", "A2"]))
+
+    assert do(ledger, Deed.HOLD, Choice(ids=["A1"]), note="held by me: why not") == 1
+    lent = claim(ledger, worker="w", count=9, now=later(200), lease_s=60)
+    assert [lease.attachment_id for lease in lent] == ["A2"]
+    assert one(ledger, "select error, due_at from attachment where id = 'A1'") == {
+        "error": "held by me: why not",
+        "due_at": None,
+    }
+    assert do(ledger, Deed.HOLD, Choice(ids=["A2"])) == 0  # it is being fetched
+    assert do(ledger, Deed.RELEASE, Choice(message_ids=["M1"]), at=300) == 1
+    assert [lease.attachment_id for lease in claim(ledger, worker="w", count=9, now=later(301), lease_s=60)] == ["A1"]
+
+
+CHOICES: dict[str, tuple[Choice, int]] = {
+    "an attachment": (Choice(ids=["Afailed"]), 1),
+    "one that is stored": (Choice(ids=["Astored"]), 0),
+    "a message": (Choice(message_ids=["Mmissing"]), 1),
+    "both": (Choice(ids=["Afailed"], message_ids=["Mmissing"]), 2),
+    "states": (Choice(filters=Filters(states=[State.FAILED, State.MISSING, State.STORED])), 2),
+    "ids and states": (Choice(ids=["Afailed", "Amissing"], filters=Filters(states=[State.MISSING])), 1),
+    "an application": (Choice(filters=Filters(application_id="1")), 5),
+    "another application": (Choice(filters=Filters(application_id="2")), 0),
+    "a number": (Choice(filters=Filters(from_address="14086080000")), 5),
+    "another number": (Choice(filters=Filters(to_address="1")), 0),
+    "an error": (Choice(filters=Filters(error="47")), 3),
+    "a time": (Choice(filters=Filters(since=later(1))), 0),
+    "all": (Choice(filters=Filters(since=later(-1), until=later(1), application_id="1", error="because")), 5),
+    "an id that is none": (Choice(ids=["nothing"]), 0),
+}
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_what_would_be_done_is_what_is_done(ledger: Ledger, name: str) -> None:
+    in_each_state(ledger)
+    chosen, count = CHOICES[name]
+
+    assert sum(would(ledger, Deed.RETRY, chosen).values()) == count
+    assert do(ledger, Deed.RETRY, chosen) == count
+    assert len(column(ledger, "select id from attachment where attempts = 0")) == count
+
+
+@pytest.mark.parametrize("deed", [Deed.RETRY, Deed.HOLD])
+def test_many_are_done_in_small_transactions_each_once(
+    ledger: Ledger, deed: Deed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_AT_ONCE", 3)
+    recorded(ledger, *(announced(f"E{n}", f"M{n}", [f"A{n}"]) for n in range(10)))
+    told: list[int] = []
+
+    done = intervene(ledger, deed, Choice(), now=later(100), give_up_after_s=1, told=told.append)
+
+    assert (done, told) == (10, [3, 6, 9, 10])
+
+
+def test_what_was_done_before_an_interruption_stays_and_the_rest_can_be_done_later(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_AT_ONCE", 3)
+    recorded(ledger, *(announced(f"E{n}", f"M{n}", [f"A{n}"]) for n in range(10)))
+    patience = itertools.count()
+
+    def interrupt(_: int) -> None:
+        if next(patience) == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        intervene(ledger, Deed.CANCEL, Choice(), now=later(100), give_up_after_s=1, told=interrupt)
+    assert len(column(ledger, "select id from attachment where state = 'cancelled'")) == 6
+    assert do(ledger, Deed.CANCEL) == 4
+
+
+def of_a_resting_application(ledger: Ledger) -> Sequence[Any]:
+    recorded(ledger, announced("E1", "M1", ["A1"]), announced("E2", "M2", ["A2"]))
+    [lease, *_] = claim(ledger, worker="w", count=1, now=later(0), lease_s=60)
+    settle(ledger, [settlement(lease, failed(Verdict.HOLD, status=401, code="4010"), now=later(1))], worker="w")
+    return claim(ledger, worker="w", count=9, now=later(2), lease_s=60)
+
+
+@pytest.mark.parametrize("deed", [Deed.RETRY, Deed.HOLD])
+def test_an_application_that_rests_is_tried_at_once_when_something_of_it_is_to_go_on(
+    ledger: Ledger, deed: Deed
+) -> None:
+    assert of_a_resting_application(ledger) == []
+
+    do(ledger, deed, at=3)
+
+    tried = claim(ledger, worker="w", count=9, now=later(3), lease_s=60)
+    assert len(tried) == (1 if deed is Deed.RETRY else 0)
+
+
+def test_a_retried_attachment_keeps_its_history(ledger: Ledger) -> None:
+    recorded(ledger, announced("E1", "M1", ["B1"]))
+    [lease] = claim(ledger, worker="w", count=9, now=later(0), lease_s=9)
+    settle(ledger, [settlement(lease, failed(Verdict.PERMANENT, status=410, code="1"), now=later(1))], worker="w")
+    do(ledger, Deed.RETRY)
+    [lease] = claim(ledger, worker="w", count=9, now=later(100), lease_s=9)
+    settle(ledger, [settlement(lease, Interrupted(), now=later(101))], worker="w")
+
+    assert column(ledger, "select number from attempt where attachment_id = 'B1' order by id") == [1, 2]
