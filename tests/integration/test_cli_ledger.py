@@ -356,6 +356,20 @@ def test_what_is_cancelled_is_nobodys_problem_until_it_is_retried(site: Site, as
     assert asked("retry", "Beta1").startswith("1 due now")
 
 
+def test_a_backup_is_told_to_people_and_to_programs_and_named_by_its_time_in_a_folder(
+    site: Site, asked: Callable[..., Any]
+) -> None:
+    assert asked("backup", "copy.db").splitlines()[0] == "copy.db"
+    document = asked("backup", str(site.root), "--json")
+    assert re.fullmatch(r"ledger-\d{8}T\d{6}Z\.db", Path(document["path"]).name)
+    assert document["rows"] == {"event": 3, "message": 3, "attachment": 4, "attempt": 4}
+    again = site.run("ledger", "backup", "copy.db")
+    assert (again.returncode, "--force" in again.stderr) == (2, True)
+    assert asked("backup", "copy.db", "--force").endswith("4 attempts\n")
+    shutil.copy(site.root / "copy.db", site.root / "ledger.db")
+    assert asked("status", "--json")["messages"] == 3
+
+
 @pytest.mark.parametrize("deed", ["hold", "cancel"])
 def test_nothing_is_done_to_all_of_them_by_saying_nothing(site: Site, deed: str) -> None:
     told = site.run("ledger", deed)
