@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mo_sync.cli import backup, deeds
+from mo_sync.cli import backup, deeds, exporting
 from mo_sync.cli.context import Context, context_of
 from mo_sync.cli.filtering import (
     Application,
@@ -130,7 +130,7 @@ def show(
     return ExitCode.SETTLED
 
 
-for command in (deeds.retry, deeds.hold, deeds.release, deeds.cancel, backup.backup):
+for command in (deeds.retry, deeds.hold, deeds.release, deeds.cancel, backup.backup, exporting.export):
     app.command()(command)
 
 

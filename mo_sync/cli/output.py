@@ -65,6 +65,10 @@ class Output:
         if not self.as_json:
             self._write(printable(text) + "\n")
 
+    def raw(self, text: str) -> None:
+        """What another program reads, just as it is."""
+        self._write(text)
+
     def warn(self, text: str) -> None:
         """A line on standard error: a remark, or what is wrong."""
         with contextlib.suppress(OSError, ValueError):

@@ -12,7 +12,7 @@ from sqlalchemy.sql import ColumnElement
 from mo_sync.ledger.schema import attachment, message
 from mo_sync.lifecycle import State
 
-__all__ = ["Filters", "matching"]
+__all__ = ["Filters", "matching", "sent"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +39,18 @@ def matching(filters: Filters) -> list[ColumnElement[bool]]:
         found.append(attachment.c.created_at >= filters.since)
     if filters.until is not None:
         found.append(attachment.c.created_at < filters.until)
-    for column, address in (
-        (message.c.from_address, filters.from_address),
-        (message.c.to_address, filters.to_address),
-    ):
-        if address is not None:
-            theirs = select(message.c.id).where(column.in_(_spellings(address)))
-            found.append(attachment.c.message_id.in_(theirs))
+    if numbers := sent(filters):
+        found.append(attachment.c.message_id.in_(select(message.c.id).where(*numbers)))
     if filters.error is not None:
         named = attachment.c.error.contains(filters.error, autoescape=True)
         found.append(or_(named, attachment.c.error_code == filters.error))
     return found
+
+
+def sent(filters: Filters) -> list[ColumnElement[bool]]:
+    """The conditions on a message that are about its numbers."""
+    numbers = (message.c.from_address, filters.from_address), (message.c.to_address, filters.to_address)
+    return [column.in_(_spellings(address)) for column, address in numbers if address is not None]
 
 
 def _spellings(address: str) -> list[str]:

@@ -1,0 +1,128 @@
+"""``mo-sync ledger export``: any of the ledger's lists, whole, for another program."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mo_sync.cli.bar import Bar
+from mo_sync.cli.context import context_of
+from mo_sync.cli.filtering import Application, Error, Receiver, Reveal, Sender, Since, StateNames, Until, filters_of
+from mo_sync.cli.formats import Form, lines, parquet
+from mo_sync.cli.listing import masked
+from mo_sync.cli.output import Output, printable
+from mo_sync.clock import SystemClock
+from mo_sync.errors import ExitCode, OutOfReach, UsageError
+from mo_sync.ledger import Ledger
+from mo_sync.ledger.exports import HEEDED, Kind, columns_of, streamed
+from mo_sync.ledger.filters import Filters
+
+__all__ = ["export"]
+
+_MODE = 0o640
+_NAMES = {"states": "--state", "application_id": "--application", "from_address": "--from", "to_address": "--to"}
+
+
+def export(
+    ctx: typer.Context,
+    kind: Annotated[Kind, typer.Argument(metavar="LIST", help="attachments, messages, events or attempts.")],
+    *,
+    form: Annotated[Form, typer.Option("--format", help="csv, jsonl (JSON Lines) or parquet.")] = Form.CSV,
+    to_file: Annotated[
+        Path | None, typer.Option("--output", metavar="FILE", help="Written whole or not at all; else to the output.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace FILE if it is there.")] = False,
+    state: StateNames = None,
+    application: Application = None,
+    since: Since = None,
+    until: Until = None,
+    from_: Sender = None,
+    to: Receiver = None,
+    error: Error = None,
+    reveal: Reveal = False,
+) -> int:
+    """All rows of a list, the oldest first, from one moment. Messages hold what people wrote.
+
+    Without --reveal numbers are masked, and the payload of events is left out. In CSV, text that a spreadsheet would
+    take for a formula has an apostrophe in front.
+
+    Example: mo-sync ledger export attachments --state stored --since 30d --format parquet --output month.parquet
+    """
+    context, now = context_of(ctx), SystemClock().now()
+    filters = filters_of(
+        now=now, state=state, application=application, since=since, until=until, from_=from_, to=to, error=error
+    )
+    _refuse_what_means_nothing(kind, filters)
+    if form is Form.PARQUET and to_file is None:
+        raise UsageError("output-missing", "parquet is no text", item="--format", hint="name a file with --output")
+    output = context.output()
+    columns = columns_of(kind)
+    with Ledger.open(context.loaded().settings.ledger) as ledger, streamed(ledger, kind, filters) as found:
+        rows = (row if reveal else _veiled(row) for row in found)
+        if to_file is None:
+            _speak(output, lines(form, columns, rows))
+            return ExitCode.SETTLED
+        with output.progress(kind.value) as bar, _written(to_file, replace=force) as part:
+            _write(part, form, columns, rows, bar)
+    output.result(str(to_file))
+    return ExitCode.SETTLED
+
+
+def _veiled(row: dict[str, Any]) -> dict[str, Any]:
+    """An event as it came holds the numbers in full, wherever it has them."""
+    veiled: dict[str, Any] = masked(row, reveal=False)
+    return veiled | {"payload": None} if "payload" in veiled else veiled
+
+
+def _refuse_what_means_nothing(kind: Kind, filters: Filters) -> None:
+    given = {field.name for field in fields(filters) if getattr(filters, field.name) not in (None, ())}
+    for name in sorted(given - HEEDED[kind]):
+        option = _NAMES.get(name, f"--{name}")
+        hint = f"{kind} are chosen by " + ", ".join(sorted(_NAMES.get(other, f"--{other}") for other in HEEDED[kind]))
+        raise UsageError("filter-without-meaning", f"it says nothing about {kind}", item=option, hint=hint)
+
+
+def _speak(output: Output, told: Iterable[str]) -> None:
+    """As it is for a program; at a terminal nothing from outside may act on it."""
+    for line in told:
+        output.raw(printable(line) if output.terminal else line)
+        if output.reader_gone:
+            return
+
+
+def _write(part: Path, form: Form, columns: Mapping[str, type], rows: Iterable[Mapping[str, Any]], bar: Bar) -> None:
+    if form is Form.PARQUET:
+        parquet(part, columns, rows, told=bar.advance)
+        return
+    with part.open("w", encoding="utf-8", errors="surrogatepass", newline="") as file:
+        for line in lines(form, columns, rows):
+            file.write(line)
+            bar.advance(1)
+
+
+@contextlib.contextmanager
+def _written(target: Path, *, replace: bool) -> Iterator[Path]:
+    """A hidden file beside ``target`` to write to, which takes its name when the block ends well."""
+    if target.exists() and not replace:
+        hint = "name another file; --force replaces it"
+        raise UsageError("export-exists", "something is there already", item=str(target), hint=hint)
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE))
+        yield part
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        part.replace(target)
+    except OSError as error:
+        hint = "see whether the folder is there, may be written and has room"
+        summary = f"it cannot be written ({error.strerror})"
+        raise OutOfReach("export-not-written", summary, item=str(target), hint=hint) from error
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink()

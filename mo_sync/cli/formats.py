@@ -1,0 +1,79 @@
+"""The forms that rows are written in for other programs: CSV, JSON Lines, Parquet."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+from mo_sync.errors import ConfigurationError
+
+__all__ = ["Form", "lines", "parquet"]
+
+Row = Mapping[str, Any]
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
+_ROW_GROUP: Final = 10_000
+
+
+class Form(StrEnum):
+    """How rows are written."""
+
+    CSV = "csv"
+    JSONL = "jsonl"
+    PARQUET = "parquet"
+
+
+def lines(form: Form, columns: Iterable[str], rows: Iterable[Row]) -> Iterator[str]:
+    """The rows as text, each with its end of line; CSV begins with the names."""
+    if form is Form.JSONL:
+        for row in rows:
+            yield json.dumps(row, default=_told, ensure_ascii=False) + "\n"
+        return
+    names = list(columns)
+    yield _csv(names)
+    for row in rows:
+        yield _csv([_cell(row[name]) for name in names])
+
+
+def parquet(path: Path, columns: Mapping[str, type], rows: Iterable[Row], *, told: Callable[[int], object]) -> None:
+    """Write all ``rows`` to ``path``, some ten thousand at a time. Raises ConfigurationError without pyarrow.
+
+    ``told`` is called with how many more are written.
+    """
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ModuleNotFoundError as error:
+        summary, hint = f"the library for it is not installed ({error.name})", "install mo-sync[parquet]"
+        raise ConfigurationError("parquet-missing", summary, item="--format parquet", hint=hint) from error
+    kinds = {str: pa.string(), int: pa.int64(), datetime: pa.timestamp("us", tz="UTC")}
+    schema = pa.schema([pa.field(name, kinds[kind]) for name, kind in columns.items()])
+    several = iter(rows)
+    with pq.ParquetWriter(path, schema, compression="zstd") as file:
+        while some := list(islice(several, _ROW_GROUP)):
+            file.write_table(pa.Table.from_pylist([dict(row) for row in some], schema=schema))
+            told(len(some))
+
+
+def _csv(cells: list[Any]) -> str:
+    line = io.StringIO()
+    csv.writer(line).writerow(cells)
+    return line.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    """A spreadsheet takes text that begins so for a formula, and what a stranger wrote must never be run: an
+    apostrophe makes it text (OWASP, CSV Injection)."""
+    if isinstance(value, datetime):
+        return _told(value)
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
+def _told(value: datetime) -> str:
+    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
