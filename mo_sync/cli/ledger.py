@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mo_sync.cli import backup, deeds, exporting
+from mo_sync.cli import backup, deeds, exporting, verifying
 from mo_sync.cli.context import Context, context_of
 from mo_sync.cli.filtering import (
     Application,
@@ -130,7 +130,9 @@ def show(
     return ExitCode.SETTLED
 
 
-for command in (deeds.retry, deeds.hold, deeds.release, deeds.cancel, backup.backup, exporting.export):
+for command in (deeds.retry, deeds.hold, deeds.release, deeds.cancel):
+    app.command()(command)
+for command in (backup.backup, exporting.export, verifying.verify):
     app.command()(command)
 
 

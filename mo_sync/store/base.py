@@ -27,14 +27,14 @@ The contract, which ``tests/contract/test_store.py`` holds every implementation 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
 from mo_sync.findings import Finding
 
-__all__ = ["HEAD_BYTES", "Exchange", "Occupied", "Placed", "Placement", "Staged", "Store"]
+__all__ = ["HEAD_BYTES", "Exchange", "Occupied", "Placed", "Placement", "Resting", "Staged", "Store"]
 
 HEAD_BYTES = 4096
 """How many of a file's first bytes are kept for a look at its type."""
@@ -88,6 +88,15 @@ class Occupied:
     """Something is under that key already, or it cannot be known whether: see :meth:`Store.exchange`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Resting:
+    """A file that rests in the store: its size in bytes, and when it was last written (seconds since 1970)."""
+
+    key: str
+    size: int
+    modified_at: float
+
+
 Exchange = Callable[[], Placed | OSError]
 """Puts a file in the place of what is there, or adopts that if it is the same."""
 
@@ -123,6 +132,15 @@ class Store(Protocol):
 
     def remove(self, key: str) -> bool:
         """Remove it, durably; whether it was there. Raises OSError."""
+
+    def resting(self) -> Iterator[Resting]:
+        """Every file that rests there, in the order of the keys; what was set aside is not among them.
+
+        Files that come or go meanwhile may be among them or not. Raises StoreOutOfReach.
+        """
+
+    def set_aside(self, key: str) -> str:
+        """Move it, durably, to ``lost+found/``, where nobody looks for it but people; its key there. Raises OSError."""
 
     def free_bytes(self) -> int:
         """How much may still be written. Raises StoreOutOfReach."""

@@ -19,11 +19,12 @@ from typing import BinaryIO, Final
 
 from mo_sync.errors import StoreOutOfReach
 from mo_sync.findings import Finding
-from mo_sync.store.base import Exchange, Occupied, Placed, Placement, Staged
+from mo_sync.store.base import Exchange, Occupied, Placed, Placement, Resting, Staged
 from mo_sync.store.checkup import check_up
 from mo_sync.store.durable import SyncCrew
 from mo_sync.store.folders import FOLDER_MODE, Folders, Parts, parts_of
 from mo_sync.store.incoming import Incoming, LocalStaged, dead_workers, live_workers
+from mo_sync.store.inventory import set_aside, walked
 
 __all__ = ["LocalStore"]
 
@@ -128,6 +129,20 @@ class LocalStore:
                     os.rmdir(home[-1], dir_fd=folders.find(home[:-1]))
                 os.fsync(folders.find(home[:-1]))
         return True
+
+    def resting(self) -> Iterator[Resting]:
+        try:
+            yield from walked(self.root)
+        except OSError as error:
+            raise self._out_of_reach("store-unreadable", error) from error
+
+    def set_aside(self, key: str) -> str:
+        with Folders(self.root, self._known) as folders:
+            there = set_aside(folders, key)
+            for trouble in self._sync(folders, [key, there]):
+                if trouble is not None:
+                    raise trouble
+        return there
 
     def free_bytes(self) -> int:
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -341,3 +342,34 @@ def test_where_a_file_cannot_have_two_names_it_is_placed_by_exchange(
     assert put_in_place(store, Placement(staged, KEY)) == Placed()
     assert content_of(store) == b"picture"
     assert {finding.level for finding in store.check()} <= {"ok", "warning"}
+
+
+def test_what_rests_is_told_in_the_order_of_its_keys_and_nothing_else(store: Store) -> None:
+    keys = ["2026/11/20/b/0-x.jpg", "2026/11/20/a/1-y.jpg", "2025/01/01/c/0-z.bin", "quarantine/2026/11/20/a/0-q.exe"]
+    for number, key in enumerate(keys):
+        assert isinstance(put(store, bytes(number + 1), key, f"lease-{number}"), Placed)
+    stage(store, b"on its way", "another")
+    store.set_aside(keys[0])
+
+    found = list(store.resting())
+
+    assert [(one.key, one.size) for one in found] == sorted(zip(keys[1:], (2, 3, 4), strict=True))
+    assert all(abs(one.modified_at - time.time()) < 60 for one in found)
+
+
+def test_what_is_set_aside_lies_in_lost_and_found_and_nothing_there_is_overwritten(store: Store) -> None:
+    there = []
+    for content in (b"first", b"second", b"third"):
+        put(store, content)
+        there.append(store.set_aside(KEY))
+        assert store.size(KEY) is None
+
+    assert [content_of(store, key) for key in there] == [b"first", b"second", b"third"]
+    assert len(set(there)) == 3
+    assert all(key.startswith("lost+found/2026/11/20/") for key in there)
+    assert list(store.resting()) == []
+    with pytest.raises(FileNotFoundError):
+        store.set_aside(KEY)
+    for odd in ("../x", "/etc/passwd", "a/../../b"):
+        with pytest.raises(OSError):
+            store.set_aside(odd)

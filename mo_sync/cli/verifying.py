@@ -1,0 +1,120 @@
+"""``mo-sync ledger verify``: whether every file is there and whole, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import Counter
+from typing import Annotated
+
+import typer
+
+from mo_sync.cli.context import context_of
+from mo_sync.cli.filtering import AsJson
+from mo_sync.cli.output import Output, bytes_text
+from mo_sync.clock import SystemClock
+from mo_sync.daemon.signals import heard
+from mo_sync.errors import ExitCode, UsageError
+from mo_sync.ledger import Ledger
+from mo_sync.ledger.verification import settled_count
+from mo_sync.presence import worker_name
+from mo_sync.store import open_store
+from mo_sync.upkeep import verify as upkeep
+from mo_sync.upkeep.verify import Verified
+
+__all__ = ["verify"]
+
+_NICE = 10
+_SHOWN = 200
+
+
+def verify(
+    ctx: typer.Context,
+    *,
+    sample: Annotated[
+        str, typer.Option("--sample", metavar="SHARE", help="Only so much, as in 1%; another part each day.")
+    ] = "100%",
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Fetch again what is missing or damaged; move the rest to lost+found/.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Go on though so much is missing.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Compare ledger and store: files that are missing, damaged (SHA-256) or of a wrong size, and that nobody knows.
+
+    Exits with 0 when all is well or mended, else 5. What runs meanwhile is not disturbed: files on their way, and files
+    younger than an hour, are nobody's orphans.
+
+    Example: mo-sync ledger verify --sample 1%
+    """
+    context, clock = context_of(ctx), SystemClock()
+    output = context.output(as_json=as_json)
+    share, settings = _share(sample), context.loaded().settings
+    os.nice(_NICE)
+    stopped: list[int] = []
+    store = open_store(settings.store, worker=worker_name())
+    try:
+        with Ledger.open(settings.ledger) as ledger, heard([signal.SIGINT, signal.SIGTERM], stopped.append):
+            with output.progress("files") as bar:
+                bar.expect(int(settled_count(ledger) * share))
+                verified = upkeep.verify(
+                    ledger,
+                    store,
+                    clock=clock,
+                    share=share,
+                    force=force,
+                    stop=lambda: bool(stopped),
+                    told=lambda: bar.advance(1),
+                )
+            if repair:
+                patience_s = settings.retry.give_up_after
+                verified.found = [
+                    one if stopped else upkeep.repair(ledger, store, one, clock=clock, give_up_after_s=patience_s)
+                    for one in verified.found
+                ]
+    finally:
+        store.close()
+    _tell(output, verified)
+    if stopped:
+        return 128 + stopped[0]
+    return ExitCode.SETTLED if all(one.mended for one in verified.found) else ExitCode.NEEDS_A_PERSON
+
+
+def _share(text: str) -> float:
+    hint = "a share is like 1%, 0.5% or 0.01"
+    try:
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        raise UsageError("share-invalid", "this is no share", item=f"--sample {text}", hint=hint) from None
+    if not 0 < share <= 1:
+        raise UsageError("share-invalid", "it must be more than nothing and at most all", item="--sample", hint=hint)
+    return share
+
+
+def _tell(output: Output, verified: Verified) -> None:
+    faults = Counter(str(one.fault) for one in verified.found)
+    if output.as_json:
+        found = [
+            {
+                "fault": one.fault,
+                "key": one.key,
+                "attachment": one.filed.id if one.filed else None,
+                "detail": one.detail,
+                "mended": one.mended,
+            }
+            for one in verified.found
+        ]
+        document = {"files": verified.files, "bytes": verified.bytes, "resting": verified.resting}
+        output.json({**document, "whole": verified.whole, "faults": faults, "found": found})
+        return
+    rows = [(one.fault, one.key, one.detail, one.mended or "") for one in verified.found[:_SHOWN]]
+    if rows:
+        output.table(("fault", "file", "detail", "mended"), rows, whole=("fault", "file"))
+        if len(verified.found) > _SHOWN:
+            output.say(f"and {len(verified.found) - _SHOWN:,} more; --json has them all")
+        output.say()
+    summed = ", ".join(f"{count:,} {fault}" for fault, count in sorted(faults.items())) or "all is well"
+    looked = f"{verified.files:,} files looked at ({bytes_text(verified.bytes)})"
+    output.say(f"{looked}: {summed}" if verified.whole else f"interrupted: {looked} so far: {summed}")
+    if verified.found and not all(one.mended for one in verified.found):
+        output.say("to mend it: mo-sync ledger verify --repair")

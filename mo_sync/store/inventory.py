@@ -1,0 +1,60 @@
+"""What rests in a folder that is a store, and where goes what nobody knows."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from mo_sync.store.base import Resting
+from mo_sync.store.folders import Folders, parts_of
+
+__all__ = ["set_aside", "walked"]
+
+_LOST: Final = "lost+found"
+"""As file systems call it; where the store is a whole one, that has a folder of this name already."""
+_MOST_NAMES: Final = 10_000
+
+
+def walked(root: Path) -> Iterator[Resting]:
+    """Every plain file below ``root`` in the order of the keys, but what is on its way or set aside. Raises OSError."""
+    yield from _walked(root, "")
+
+
+def _walked(folder: Path, above: str) -> Iterator[Resting]:
+    with os.scandir(folder) as found:
+        entries = sorted(found, key=lambda entry: entry.name)
+    for entry in entries:
+        if not above and (entry.name.startswith(".") or entry.name == _LOST):
+            continue
+        try:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _walked(folder / entry.name, f"{above}{entry.name}/")
+            elif entry.is_file(follow_symlinks=False):
+                known = entry.stat(follow_symlinks=False)
+                yield Resting(f"{above}{entry.name}", known.st_size, known.st_mtime)
+        except FileNotFoundError:  # it went while we looked
+            continue
+
+
+def set_aside(folders: Folders, key: str) -> str:
+    """Rename it to a name below ``lost+found`` that nobody has. Raises OSError."""
+    *way, name = parts_of(key)
+    home = folders.find(tuple(way))
+    there = folders.make((_LOST, *way))
+    for number in range(_MOST_NAMES):
+        other = name if not number else f"{number}~{name}"
+        if not _is_there(other, there):
+            os.rename(name, other, src_dir_fd=home, dst_dir_fd=there)
+            return "/".join((_LOST, *way, other))
+    raise OSError(errno.EEXIST, f"there are too many of {key} in {_LOST} already")
+
+
+def _is_there(name: str, folder: int) -> bool:
+    try:
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""What keeps ledger and store honest over the years."""

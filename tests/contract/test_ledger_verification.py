@@ -1,0 +1,58 @@
+"""What the ledger says of files, on every database."""
+
+from __future__ import annotations
+
+import pytest
+
+from mo_sync.ledger import Ledger
+from mo_sync.ledger.claims import claim, settle
+from mo_sync.ledger.verification import Filed, filed, known_locations, send_back, settled_count, still, unsettled
+from tests.ledgers import announced, column, later, one, recorded, settlement, stored
+
+
+@pytest.fixture
+def sample(ledger: Ledger) -> Ledger:
+    recorded(ledger, *(announced(f"E{n}", f"M{n}", [f"A{n}"]) for n in range(7)))
+    leases = claim(ledger, worker="w", count=5, now=later(0), lease_s=60)
+    assert (
+        settle(ledger, [settlement(lease, stored(lease), now=later(1)) for lease in leases], worker="w") == [True] * 5
+    )
+    return ledger
+
+
+def test_files_are_told_in_pieces_each_once(sample: Ledger) -> None:
+    found: list[Filed] = []
+    while some := filed(sample, after=found[-1].id if found else "", count=2):
+        assert len(some) <= 2
+        found += some
+
+    assert settled_count(sample) == len(found) == 5
+    expected = column(sample, "select id from attachment where state = 'stored' order by id")
+    assert [item.id for item in found] == expected
+    assert all(item.location and item.size and len(item.sha256) == 64 for item in found)
+    assert known_locations(sample, [*(item.location for item in found), "other"]) == {item.location for item in found}
+    assert known_locations(sample, [found[0].location, found[1].location], ids=[found[0].id]) == {found[0].location}
+    assert len(unsettled(sample, [f"A{n}" for n in range(7)])) == 2
+
+
+def test_what_is_sent_back_is_due_with_its_reason_and_only_once(sample: Ledger) -> None:
+    [item, *_] = filed(sample, after="", count=1)
+    assert still(sample, item)
+
+    assert send_back(sample, item, now=later(9), give_up_after_s=100.0, reason="damaged")
+
+    row = one(sample, f"select state, attempts, error, location from attachment where id = '{item.id}'")
+    assert row == {"state": "pending", "attempts": 0, "error": "damaged", "location": None}
+    assert not still(sample, item)
+    assert not send_back(sample, item, now=later(9), give_up_after_s=100.0, reason="damaged")
+    assert item.id in {lease.attachment_id for lease in claim(sample, worker="w", count=9, now=later(9), lease_s=60)}
+
+
+def test_what_is_another_file_by_now_is_left_alone(sample: Ledger) -> None:
+    [item, *_] = filed(sample, after="", count=1)
+    with sample.begin() as connection:
+        connection.exec_driver_sql(f"update attachment set sha256 = '{'0' * 64}' where id = '{item.id}'")
+
+    assert not still(sample, item)
+    assert not send_back(sample, item, now=later(9), give_up_after_s=100.0, reason="damaged")
+    assert one(sample, f"select state from attachment where id = '{item.id}'") == {"state": "stored"}
