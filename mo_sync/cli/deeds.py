@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import getpass
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Final
 
 import typer
@@ -197,7 +197,7 @@ def _do(
         counts = would(ledger, deed, choice)
         count = sum(counts.values())
         if not dry_run:
-            count = _done(context, ledger, deed, choice, note=_note(deed, reason), expected=count)
+            count = _done(context, ledger, deed, choice, note=_note(deed, reason, context.environ), expected=count)
     theirs = {row.id: row for story in named for row in story.attachments}.values()
     alone = [row for row in theirs if State(row.state) not in FROM[deed]]
     if output.as_json:
@@ -211,7 +211,7 @@ def _do(
     return ExitCode.SETTLED
 
 
-def _done(context: Context, ledger: Ledger, deed: Deed, choice: Choice, *, note: str, expected: int) -> int:
+def _done(context: Context, ledger: Ledger, deed: Deed, choice: Choice, *, note: str | None, expected: int) -> int:
     patience_s = context.loaded().settings.retry.give_up_after
     done = 0
 
@@ -231,11 +231,12 @@ def _done(context: Context, ledger: Ledger, deed: Deed, choice: Choice, *, note:
             raise
 
 
-def _note(deed: Deed, reason: str | None) -> str:
-    try:
-        who = getpass.getuser()
-    except (KeyError, OSError):  # a user without a name
-        who = "somebody"
+def _note(deed: Deed, reason: str | None, environ: Mapping[str, str]) -> str | None:
+    """By whom and why, where the ledger keeps it."""
+    if deed not in (Deed.HOLD, Deed.CANCEL):
+        return None
+    named = (environ.get(name) for name in ("SUDO_USER", "LOGNAME", "USER"))
+    who = next(filter(None, named), f"user {os.getuid()}")
     return f"{_DONE[deed]} by {who}" + (f": {reason}" if reason else "")
 
 
