@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import time
 from collections import Counter
@@ -30,44 +31,53 @@ FILES = 600
 OLD_S = 2 * 3600
 
 
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ledger and a store that agree about :data:`FILES` files, some of them odd or quarantined."""
+    root = tmp_path_factory.mktemp("template")
+    with Ledger.open(LedgerSettings(url=f"sqlite:///{root / 'ledger.db'}")) as ledger:
+        ids = [f"A{n:04}" if n % 50 else f"odd/{n}" for n in range(FILES)]
+        record(ledger, [announced(f"E{a}", f"M{a}", [a]) for a in ids], now=later(0), give_up_after_s=9.0)
+        leases = [lease for _ in range(9) for lease in claim(ledger, worker="w", count=FILES, now=later(0), lease_s=60)]
+        batch = [
+            settlement(lease, put(root / "media", lease.attachment_id, number), now=later(1))
+            for number, lease in enumerate(leases)
+        ]
+        assert len(batch) == FILES
+        assert all(settle(ledger, batch, worker="w"))
+    return root
+
+
+def put(media: Path, attachment_id: str, number: int) -> Stored:
+    digest = hashlib.sha256(attachment_id.encode()).hexdigest()
+    named = attachment_id if "/" not in attachment_id else f"odd~{digest}"
+    key = f"{'quarantine/' if number % 40 == 7 else ''}2026/11/{number % 20 + 1:02}/M{number}/0-{named}.jpg"
+    content = random.Random(number).randbytes(1 + number * 37 % 5_000)
+    path = media / key
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    age(path)
+    reason = "because" if key.startswith("quarantine/") else None
+    sha256 = hashlib.sha256(content).hexdigest()
+    return Stored(key, len(content), sha256, "image/jpeg", quarantined=bool(reason), reason=reason)
+
+
+def age(path: Path) -> None:
+    os.utime(path, (time.time() - OLD_S, time.time() - OLD_S))
+
+
 class Filled:
-    """A site whose ledger and store agree about :data:`FILES` files, some of them odd or quarantined."""
+    """A site with a copy of the template."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, template: Path) -> None:
         self.site = Site(root, "http://127.0.0.1:9")
-        self.keys: dict[str, Path] = {}
-        with Ledger.open(LedgerSettings(url=f"sqlite:///{root / 'ledger.db'}")) as ledger:
-            ids = [f"A{n:04}" if n % 50 else f"odd/{n}" for n in range(FILES)]
-            record(ledger, [announced(f"E{a}", f"M{a}", [a]) for a in ids], now=later(0), give_up_after_s=9.0)
-            leases = [
-                lease for _ in range(9) for lease in claim(ledger, worker="w", count=FILES, now=later(0), lease_s=60)
-            ]
-            batch = [
-                settlement(lease, self._put(lease.attachment_id, n), now=later(1)) for n, lease in enumerate(leases)
-            ]
-            assert len(batch) == FILES
-            assert all(settle(ledger, batch, worker="w"))
-
-    def _put(self, attachment_id: str, number: int) -> Stored:
-        named = (
-            attachment_id if "/" not in attachment_id else f"odd~{hashlib.sha256(attachment_id.encode()).hexdigest()}"
-        )
-        key = f"{'quarantine/' if number % 40 == 7 else ''}2026/11/{number % 20 + 1:02}/M{number}/0-{named}.jpg"
-        content = random.Random(number).randbytes(1 + number * 37 % 5_000)
-        path = self.path(key)
-        path.parent.mkdir(parents=True)
-        path.write_bytes(content)
-        self.keys[attachment_id] = path
-        self.age(path)
-        sha256 = hashlib.sha256(content).hexdigest()
-        reason = "because" if key.startswith("quarantine/") else None
-        return Stored(key, len(content), sha256, "image/jpeg", quarantined=bool(reason), reason=reason)
+        shutil.copy(template / "ledger.db", root / "ledger.db")
+        shutil.copytree(template / "media", root / "media")
+        found = self.site.query("select id, location from attachment")
+        self.keys = {attachment_id: self.path(key) for attachment_id, key in found}
 
     def path(self, key: str) -> Path:
         return self.site.media / key
-
-    def age(self, path: Path) -> None:
-        os.utime(path, (time.time() - OLD_S, time.time() - OLD_S))
 
     def verify(self, *arguments: str, code: int) -> dict[str, Any]:
         done = self.site.run("ledger", "verify", "--json", *arguments)
@@ -77,8 +87,8 @@ class Filled:
 
 
 @pytest.fixture
-def filled(tmp_path: Path) -> Filled:
-    return Filled(tmp_path / "site")
+def filled(tmp_path: Path, template: Path) -> Filled:
+    return Filled(tmp_path / "site", template)
 
 
 def planted(filled: Filled) -> dict[str, str]:
@@ -105,7 +115,7 @@ def planted(filled: Filled) -> dict[str, str]:
         path = filled.path(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"an orphan")
-        filled.age(path)
+        age(path)
         faults[key] = "orphan"
     return faults
 
@@ -181,7 +191,7 @@ def test_files_on_their_way_and_young_ones_are_nobodys_orphans(filled: Filled) -
     coming = filled.path("2026/11/01/Mnew/0-Anew.jpg")
     coming.parent.mkdir(parents=True)
     coming.write_bytes(b"placed before a power cut")
-    filled.age(coming)
+    age(coming)
 
     assert filled.verify(code=0)["found"] == []
 
