@@ -42,12 +42,15 @@ class Bar:
     def drawn(self, label: str, environ: Mapping[str, str]) -> Iterator[None]:
         """Draw it while the block runs, then remove it."""
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        columns = (
+            *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()),
+            *(TextColumn("{task.fields[rate]}"), TimeRemainingColumn(elapsed_when_finished=True)),
+        )
         console = Console(file=self._stream, highlight=False, _environ=environ)
         with Progress(*columns, console=console, transient=True) as progress:
-            self._task = progress.add_task(label, total=None)
+            self._task = progress.add_task(label, total=None, rate="")
             self._progress = progress
             try:
                 yield
@@ -59,6 +62,8 @@ class Bar:
         self._done += count
         if self._progress is not None and self._task is not None:
             self._progress.advance(self._task, count)
+            speed = self._progress.tasks[0].speed
+            self._progress.update(self._task, rate=f"{speed:,.0f}/s" if speed else "")
 
     def expect(self, left: int) -> None:
         """So many are left, besides those that are done: the total follows, as it becomes known."""

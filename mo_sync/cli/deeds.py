@@ -4,34 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Final
 
 import typer
 
 from mo_sync.cli.context import Context, context_of
-from mo_sync.cli.filtering import (
-    Application,
-    AsJson,
-    DryRun,
-    Error,
-    Ids,
-    Receiver,
-    Sender,
-    Since,
-    StateNames,
-    Until,
-    filters_of,
-)
+from mo_sync.cli.filtering import AsJson, DryRun, Ids, filtered
 from mo_sync.cli.listing import left_alone
 from mo_sync.clock import SystemClock
 from mo_sync.errors import ExitCode, UsageError
 from mo_sync.ledger import Ledger, applications, queries
 from mo_sync.ledger.filters import Filters
-from mo_sync.ledger.interventions import FROM, Choice, Deed, intervene, would
+from mo_sync.ledger.interventions import FROM, By, Choice, Deed, intervene, would
 from mo_sync.ledger.queries import Story
 from mo_sync.lifecycle import State
 
-__all__ = ["cancel", "hold", "release", "retry"]
+__all__ = ["by_whom", "cancel", "hold", "release", "retry"]
 
 Reason = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why; the ledger keeps it.")]
 _DONE: Final = {Deed.RETRY: "retried", Deed.HOLD: "held", Deed.RELEASE: "released", Deed.CANCEL: "cancelled"}
@@ -49,67 +38,39 @@ _WOULD: Final = {
 }
 
 
-def retry(
-    ctx: typer.Context,
-    wanted: Ids = None,
-    *,
-    state: StateNames = None,
-    application: Application = None,
-    since: Since = None,
-    until: Until = None,
-    from_: Sender = None,
-    to: Receiver = None,
-    error: Error = None,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
-) -> int:
-    """Try again what was given up (missing, refused, failed, cancelled), or at once what waits; from the beginning.
-
-    Example: mo-sync ledger retry --state missing --dry-run
-    """
-    now = SystemClock().now()
-    filters = filters_of(
-        now=now, state=state, application=application, since=since, until=until, from_=from_, to=to, error=error
-    )
-    return _do(context_of(ctx), Deed.RETRY, wanted, filters, dry_run=dry_run, as_json=as_json)
-
-
-def _with_a_reason(deed: Deed, meaning: str) -> Callable[..., int]:
+def _command(deed: Deed, meaning: str) -> Callable[..., int]:
     """A command that does ``deed`` and notes why."""
 
     def command(
         ctx: typer.Context,
         wanted: Ids = None,
         *,
-        state: StateNames = None,
-        application: Application = None,
-        since: Since = None,
-        until: Until = None,
-        from_: Sender = None,
-        to: Receiver = None,
-        error: Error = None,
+        filters: Filters,
         reason: Reason = None,
         dry_run: DryRun = False,
         as_json: AsJson = False,
     ) -> int:
-        now = SystemClock().now()
-        filters = filters_of(
-            now=now, state=state, application=application, since=since, until=until, from_=from_, to=to, error=error
-        )
         return _do(context_of(ctx), deed, wanted, filters, reason=reason, dry_run=dry_run, as_json=as_json)
 
     command.__doc__, command.__name__ = meaning, deed.value
-    return command
+    return filtered(command)
 
 
-hold = _with_a_reason(
+retry = _command(
+    Deed.RETRY,
+    """Try again what was given up (missing, refused, failed, cancelled), or at once what waits; from the beginning.
+
+    Example: mo-sync ledger retry --state missing --dry-run
+    """,
+)
+hold = _command(
     Deed.HOLD,
     """Do not fetch what waits (pending), until it is released. What is being fetched just now is left alone.
 
     Example: mo-sync ledger hold --application 17226 --reason "wait for the contract"
     """,
 )
-cancel = _with_a_reason(
+cancel = _command(
     Deed.CANCEL,
     """Give up for good what is not stored (pending, held, missing, refused, failed): it is nobody's problem any more.
 
@@ -118,11 +79,12 @@ cancel = _with_a_reason(
 )
 
 
+@filtered
 def release(
     ctx: typer.Context,
     wanted: Ids = None,
     *,
-    state: StateNames = None,
+    filters: Filters,
     application: Annotated[
         list[str] | None,
         typer.Option(
@@ -130,10 +92,7 @@ def release(
         ),
     ] = None,
     all_applications: Annotated[bool, typer.Option("--all-applications", help="Every one that rests.")] = False,
-    since: Since = None,
-    until: Until = None,
-    from_: Sender = None,
-    to: Receiver = None,
+    reason: Reason = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> int:
@@ -144,18 +103,13 @@ def release(
 
     Example: mo-sync ledger release --application 17226
     """
-    chosen = [*(wanted or ()), *(state or ()), since, until, from_, to]
-    if not any(chosen):
+    if not wanted and filters == Filters():
         return _release_applications(context_of(ctx), application, everyone=all_applications, as_json=as_json)
     if all_applications or len(application or ()) > 1:
         hint = "release attachments of one application at a time, or applications without naming attachments"
         raise UsageError("two-choices", "it was said twice what to release", hint=hint)
-    only = application[0] if application else None
-    now = SystemClock().now()
-    filters = filters_of(
-        now=now, state=state, application=only, since=since, until=until, from_=from_, to=to, error=None
-    )
-    return _do(context_of(ctx), Deed.RELEASE, wanted, filters, dry_run=dry_run, as_json=as_json)
+    filters = replace(filters, application_id=application[0] if application else None)
+    return _do(context_of(ctx), Deed.RELEASE, wanted, filters, reason=reason, dry_run=dry_run, as_json=as_json)
 
 
 def _release_applications(context: Context, ids: list[str] | None, *, everyone: bool, as_json: bool) -> int:
@@ -197,7 +151,7 @@ def _do(
         counts = would(ledger, deed, choice)
         count = sum(counts.values())
         if not dry_run:
-            count = _done(context, ledger, deed, choice, note=_note(deed, reason, context.environ), expected=count)
+            count = _done(context, ledger, deed, choice, by=by_whom(reason, context.environ), expected=count)
     theirs = {row.id: row for story in named for row in story.attachments}.values()
     alone = [row for row in theirs if State(row.state) not in FROM[deed]]
     if output.as_json:
@@ -211,7 +165,7 @@ def _do(
     return ExitCode.SETTLED
 
 
-def _done(context: Context, ledger: Ledger, deed: Deed, choice: Choice, *, note: str | None, expected: int) -> int:
+def _done(context: Context, ledger: Ledger, deed: Deed, choice: Choice, *, by: By, expected: int) -> int:
     patience_s = context.loaded().settings.retry.give_up_after
     done = 0
 
@@ -224,20 +178,17 @@ def _done(context: Context, ledger: Ledger, deed: Deed, choice: Choice, *, note:
         bar.expect(expected)
         try:
             return intervene(
-                ledger, deed, choice, now=SystemClock().now(), give_up_after_s=patience_s, note=note, told=told
+                ledger, deed, choice, now=SystemClock().now(), give_up_after_s=patience_s, by=by, told=told
             )
         except KeyboardInterrupt:
             context.output().warn(f"interrupted: {done:,} were {_DONE[deed]}, all others are as they were")
             raise
 
 
-def _note(deed: Deed, reason: str | None, environ: Mapping[str, str]) -> str | None:
-    """By whom and why, where the ledger keeps it."""
-    if deed not in (Deed.HOLD, Deed.CANCEL):
-        return None
+def by_whom(reason: str | None, environ: Mapping[str, str]) -> By:
+    """Who calls, by what the environment says, and why."""
     named = (environ.get(name) for name in ("SUDO_USER", "LOGNAME", "USER"))
-    who = next(filter(None, named), f"user {os.getuid()}")
-    return f"{_DONE[deed]} by {who}" + (f": {reason}" if reason else "")
+    return By(next(filter(None, named), f"user {os.getuid()}"), reason)
 
 
 def _named(ledger: Ledger, name: str) -> Story:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -13,22 +12,22 @@ import typer
 
 from mo_sync.cli.bar import Bar
 from mo_sync.cli.context import context_of
-from mo_sync.cli.filtering import Application, Error, Receiver, Reveal, Sender, Since, StateNames, Until, filters_of
+from mo_sync.cli.filtering import Reveal, filtered
 from mo_sync.cli.formats import Form, lines, parquet
 from mo_sync.cli.listing import masked
 from mo_sync.cli.output import Output, printable
-from mo_sync.clock import SystemClock
 from mo_sync.errors import ExitCode, OutOfReach, UsageError
 from mo_sync.ledger import Ledger
 from mo_sync.ledger.exports import HEEDED, Kind, columns_of, streamed
 from mo_sync.ledger.filters import Filters
+from mo_sync.wholefile import written
 
 __all__ = ["export"]
 
-_MODE = 0o640
 _NAMES = {"states": "--state", "application_id": "--application", "from_address": "--from", "to_address": "--to"}
 
 
+@filtered
 def export(
     ctx: typer.Context,
     kind: Annotated[Kind, typer.Argument(metavar="LIST", help="attachments, messages, events or attempts.")],
@@ -38,13 +37,7 @@ def export(
         Path | None, typer.Option("--output", metavar="FILE", help="Written whole or not at all; else to the output.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace FILE if it is there.")] = False,
-    state: StateNames = None,
-    application: Application = None,
-    since: Since = None,
-    until: Until = None,
-    from_: Sender = None,
-    to: Receiver = None,
-    error: Error = None,
+    filters: Filters,
     reveal: Reveal = False,
 ) -> int:
     """All rows of a list, the oldest first, from one moment. Messages hold what people wrote.
@@ -54,10 +47,7 @@ def export(
 
     Example: mo-sync ledger export attachments --state stored --since 30d --format parquet --output month.parquet
     """
-    context, now = context_of(ctx), SystemClock().now()
-    filters = filters_of(
-        now=now, state=state, application=application, since=since, until=until, from_=from_, to=to, error=error
-    )
+    context = context_of(ctx)
     _refuse_what_means_nothing(kind, filters)
     if form is Form.PARQUET and to_file is None:
         raise UsageError("output-missing", "parquet is no text", item="--format", hint="name a file with --output")
@@ -108,21 +98,13 @@ def _write(part: Path, form: Form, columns: Mapping[str, type], rows: Iterable[M
 
 @contextlib.contextmanager
 def _written(target: Path, *, replace: bool) -> Iterator[Path]:
-    """A hidden file beside ``target`` to write to, which takes its name when the block ends well."""
-    if target.exists() and not replace:
-        hint = "name another file; --force replaces it"
-        raise UsageError("export-exists", "something is there already", item=str(target), hint=hint)
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE))
-        yield part
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-        part.replace(target)
+        with written(target, replace=replace) as part:
+            yield part
+    except FileExistsError as error:
+        hint = "name another file; --force replaces it"
+        raise UsageError("export-exists", "something is there already", item=str(target), hint=hint) from error
     except OSError as error:
         hint = "see whether the folder is there, may be written and has room"
         summary = f"it cannot be written ({error.strerror})"
         raise OutOfReach("export-not-written", summary, item=str(target), hint=hint) from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink()

@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 import typer
 
+from mo_sync.clock import SystemClock
 from mo_sync.errors import UsageError
 from mo_sync.ledger.filters import Filters
 from mo_sync.lifecycle import State
 from mo_sync.readings import moment
 from mo_sync.settings.units import duration
 
-__all__ = [
-    "Application",
-    "AsJson",
-    "DryRun",
-    "Error",
-    "Ids",
-    "Receiver",
-    "Reveal",
-    "Sender",
-    "Since",
-    "StateNames",
-    "Until",
-    "Utc",
-    "filters_of",
-    "when",
-]
+__all__ = ["AsJson", "DryRun", "Ids", "Reveal", "Utc", "filtered", "states_of", "when"]
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document for a program.")]
 Utc = Annotated[bool, typer.Option("--utc", help="Times in UTC instead of this machine's zone.")]
@@ -51,30 +40,57 @@ Error = Annotated[
 ]
 
 
-def filters_of(
-    *,
-    now: datetime,
-    state: list[str] | None,
-    application: str | None,
-    since: str | None,
-    until: str | None,
-    from_: str | None,
-    to: str | None,
-    error: str | None,
-) -> Filters:
-    """Raises UsageError for what is no state and for what is no time."""
+_OPTIONS: Final = {
+    "state": StateNames,
+    "application": Application,
+    "since": Since,
+    "until": Until,
+    "from_": Sender,
+    "to": Receiver,
+    "error": Error,
+}
+
+
+def filtered(command: Callable[..., int]) -> Callable[..., int]:
+    """Give a command that takes ``filters`` the options that say which: --state, --application, --since and so on.
+
+    Where the command has an option of that name itself, that one stands, and the command gets it beside the filters.
+    A state or a time that is none is a UsageError before the command begins.
+    """
+    signature = inspect.signature(command, eval_str=True)
+    own = list(signature.parameters.values())
+    place = next(number for number, parameter in enumerate(own) if parameter.name == "filters")
+    added = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+        for name, kind in _OPTIONS.items()
+        if name not in signature.parameters
+    ]
+
+    @functools.wraps(command)
+    def wrapper(*arguments: Any, **options: Any) -> int:
+        given = {parameter.name: options.pop(parameter.name) for parameter in added}
+        return command(*arguments, filters=_filters(given, now=SystemClock().now()), **options)
+
+    parameters = [*own[:place], *added, *own[place + 1 :]]
+    wrapper.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters} | {"return": int}
+    return wrapper
+
+
+def _filters(given: Mapping[str, Any], *, now: datetime) -> Filters:
     return Filters(
-        states=_states(state),
-        application_id=application,
-        since=when(since, now),
-        until=when(until, now),
-        from_address=from_,
-        to_address=to,
-        error=error,
+        states=states_of(given.get("state")),
+        application_id=given.get("application"),
+        since=when(given.get("since"), now),
+        until=when(given.get("until"), now),
+        from_address=given.get("from_"),
+        to_address=given.get("to"),
+        error=given.get("error"),
     )
 
 
-def _states(names: list[str] | None) -> tuple[State, ...]:
+def states_of(names: list[str] | None) -> tuple[State, ...]:
+    """The states in the words of a command line. Raises UsageError for what is none."""
     wanted = [name.strip() for given in names or [] for name in given.split(",") if name.strip()]
     known = ", ".join(State)
     try:

@@ -8,7 +8,6 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
-from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +18,7 @@ __all__ = ["Form", "lines", "parquet"]
 Row = Mapping[str, Any]
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
 _ROW_GROUP: Final = 10_000
+_ROW_GROUP_CHARS: Final = 16_000_000
 
 
 class Form(StrEnum):
@@ -42,7 +42,7 @@ def lines(form: Form, columns: Iterable[str], rows: Iterable[Row]) -> Iterator[s
 
 
 def parquet(path: Path, columns: Mapping[str, type], rows: Iterable[Row], *, told: Callable[[int], object]) -> None:
-    """Write all ``rows`` to ``path``, some ten thousand at a time. Raises ConfigurationError without pyarrow.
+    """Write all ``rows`` to ``path``, in groups of some thousands. Raises ConfigurationError without pyarrow.
 
     ``told`` is called with how many more are written.
     """
@@ -54,11 +54,24 @@ def parquet(path: Path, columns: Mapping[str, type], rows: Iterable[Row], *, tol
         raise ConfigurationError("parquet-missing", summary, item="--format parquet", hint=hint) from error
     kinds = {str: pa.string(), int: pa.int64(), datetime: pa.timestamp("us", tz="UTC")}
     schema = pa.schema([pa.field(name, kinds[kind]) for name, kind in columns.items()])
-    several = iter(rows)
     with pq.ParquetWriter(path, schema, compression="zstd") as file:
-        while some := list(islice(several, _ROW_GROUP)):
+        for some in _groups(rows):
             file.write_table(pa.Table.from_pylist([dict(row) for row in some], schema=schema))
             told(len(some))
+
+
+def _groups(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """So large that they compress well, and so small that they fit into memory whatever is in them."""
+    group: list[Row] = []
+    chars = 0
+    for row in rows:
+        group.append(row)
+        chars += sum(len(value) for value in row.values() if isinstance(value, str))
+        if len(group) >= _ROW_GROUP or chars >= _ROW_GROUP_CHARS:
+            yield group
+            group, chars = [], 0
+    if group:
+        yield group
 
 
 def _csv(cells: list[Any]) -> str:

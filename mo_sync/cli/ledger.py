@@ -10,25 +10,14 @@ import typer
 
 from mo_sync.cli import backup, deeds, exporting, verifying
 from mo_sync.cli.context import Context, context_of
-from mo_sync.cli.filtering import (
-    Application,
-    AsJson,
-    Error,
-    Receiver,
-    Reveal,
-    Sender,
-    Since,
-    StateNames,
-    Until,
-    Utc,
-    filters_of,
-)
+from mo_sync.cli.filtering import AsJson, Reveal, Utc, filtered
 from mo_sync.cli.listing import masked, show_attachments, show_others
 from mo_sync.cli.output import Output, age, bytes_text, local_time
 from mo_sync.cli.story import timeline
 from mo_sync.clock import SystemClock
 from mo_sync.errors import ExitCode
 from mo_sync.ledger import Ledger, queries
+from mo_sync.ledger.filters import Filters
 from mo_sync.ledger.queries import Status
 from mo_sync.lifecycle import Standing
 
@@ -55,17 +44,12 @@ def status(ctx: typer.Context, *, as_json: AsJson = False, utc: Utc = False) -> 
 
 
 @app.command("list")
+@filtered
 def list_(
     ctx: typer.Context,
     *,
-    state: StateNames = None,
+    filters: Filters,
     problems: Annotated[bool, typer.Option("--problems", help="Only what needs a person.")] = False,
-    application: Application = None,
-    since: Since = None,
-    until: Until = None,
-    from_: Sender = None,
-    to: Receiver = None,
-    error: Error = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest first.")] = 50,
     everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
     as_json: AsJson = False,
@@ -79,11 +63,8 @@ def list_(
 
     Example: mo-sync ledger list --state failed,missing --since 7d
     """
-    context, now = context_of(ctx), SystemClock().now()
-    filters = filters_of(
-        now=now, state=state, application=application, since=since, until=until, from_=from_, to=to, error=error
-    )
-    not_only_files = problems and not (filters.states or from_ or to)
+    context = context_of(ctx)
+    not_only_files = problems and not (filters.states or filters.from_address or filters.to_address)
     if problems:
         filters = replace(filters, states=(*filters.states, *queries.PROBLEMS))
     output = context.output(as_json=as_json)

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from operator import itemgetter
 from shlex import quote
 
 from mo_sync.cli.output import age, bytes_text, local_time, mask_number
-from mo_sync.ledger.queries import Announcement, ApplicationRow, AttachmentRow, AttemptRow, MessageRow, Story
+from mo_sync.ledger.queries import (
+    Announcement,
+    ApplicationRow,
+    AttachmentRow,
+    AttemptRow,
+    InterventionRow,
+    MessageRow,
+    Story,
+)
 from mo_sync.lifecycle import Standing, State
 
 __all__ = ["timeline"]
@@ -22,9 +31,11 @@ def timeline(story: Story, *, now: datetime, utc: bool, reveal: bool) -> Iterato
     for attachment in story.attachments:
         yield ""
         yield f"attachment {attachment.id}: {attachment.state}"
-        for attempt in story.attempts:
-            if attempt.attachment_id == attachment.id:
-                yield _attempt(attempt, utc=utc)
+        tries = [one for one in story.attempts if one.attachment_id == attachment.id]
+        deeds = [one for one in story.interventions if one.attachment_id == attachment.id]
+        told = [(one.finished_at, _attempt(one, utc=utc)) for one in tries]
+        told += [(one.at, _intervention(one, utc=utc)) for one in deeds]
+        yield from (line for _, line in sorted(told, key=itemgetter(0)))
         yield from _now(attachment, now=now, utc=utc)
         if attachment.state == State.PENDING and story.application is not None:
             yield from _rests(story.application, utc=utc)
@@ -78,6 +89,11 @@ def _attempt(attempt: AttemptRow, *, utc: bool) -> str:
         facts.append(bytes_text(attempt.bytes))
     why = f": {attempt.error}" if attempt.error else ""
     return f"  {local_time(attempt.finished_at, utc=utc)}  attempt {attempt.number}: {' '.join(facts)}{why}"
+
+
+def _intervention(deed: InterventionRow, *, utc: bool) -> str:
+    why = f": {deed.reason}" if deed.reason else ""
+    return f"  {local_time(deed.at, utc=utc)}  {deed.deed} by {deed.who or 'somebody'}, when it was {deed.state}{why}"
 
 
 def shell_word(found: str) -> str:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from mo_sync.cli.context import context_of
+from mo_sync.cli.deeds import by_whom
 from mo_sync.cli.filtering import AsJson
 from mo_sync.cli.output import Output, bytes_text
 from mo_sync.clock import SystemClock
@@ -24,7 +25,7 @@ from mo_sync.upkeep.verify import Verified
 
 __all__ = ["verify"]
 
-_NICE = 10
+_NICE = 19  # on Linux the priority of reading follows it (ioprio_set(2))
 _SHOWN = 200
 
 
@@ -32,12 +33,13 @@ def verify(
     ctx: typer.Context,
     *,
     sample: Annotated[
-        str, typer.Option("--sample", metavar="SHARE", help="Only so much, as in 1%; another part each day.")
+        str,
+        typer.Option("--sample", metavar="SHARE", help="Only so much, as in 1%: what was not verified for longest."),
     ] = "100%",
     repair: Annotated[
         bool, typer.Option("--repair", help="Fetch again what is missing or damaged; move the rest to lost+found/.")
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Go on though so much is missing.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Go on though so much is missing, or unknown.")] = False,
     as_json: AsJson = False,
 ) -> int:
     """Compare ledger and store: files that are missing, damaged (SHA-256) or of a wrong size, and that nobody knows.
@@ -64,12 +66,16 @@ def verify(
                     share=share,
                     force=force,
                     stop=lambda: bool(stopped),
-                    told=lambda: bar.advance(1),
+                    told=lambda _: bar.advance(1),
                 )
+            if repair and not force:
+                upkeep.refuse_many_orphans(verified)
             if repair:
-                patience_s = settings.retry.give_up_after
+                who, patience_s = by_whom(None, context.environ).who or "", settings.retry.give_up_after
                 verified.found = [
-                    one if stopped else upkeep.repair(ledger, store, one, clock=clock, give_up_after_s=patience_s)
+                    one
+                    if stopped
+                    else upkeep.repair(ledger, store, one, clock=clock, give_up_after_s=patience_s, who=who)
                     for one in verified.found
                 ]
     finally:

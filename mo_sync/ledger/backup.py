@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -13,13 +11,13 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from mo_sync.errors import MoSyncError, OutOfReach, UsageError
+from mo_sync.errors import LedgerOutOfReach, OutOfReach, UsageError
 from mo_sync.ledger.ledger import Ledger
+from mo_sync.wholefile import written
 
 __all__ = ["BackedUp", "back_up"]
 
 _PAGES: Final = 2_000
-_MODE: Final = 0o640
 _TABLES: Final = ("event", "message", "attachment", "attempt")
 
 
@@ -44,40 +42,37 @@ def back_up(
     The copy is made beside it under a hidden name, read through (integrity and foreign keys), synced, and renamed; what
     goes wrong leaves nothing behind. ``told`` is called with the pages that are done and those there are. Raises
     UsageError when something is there already (and not to be replaced), and for a ledger on PostgreSQL; OutOfReach when
-    the copy cannot be written; MoSyncError ``backup-damaged`` when it is not sound, as the ledger itself then is not.
+    the copy cannot be written; LedgerOutOfReach ``backup-damaged`` when it is not sound: then neither is the ledger.
     """
     if ledger.dialect != "sqlite":
         hint = "pg_dump makes a copy of a ledger on PostgreSQL"
         raise UsageError("backup-not-here", "only a SQLite ledger is backed up by mo-sync", item=ledger.name, hint=hint)
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    with ledger.read() as connection:
+        _refuse_the_ledger_itself(connection, target)
     try:
-        with ledger.read() as connection:
-            _refuse_to_overwrite(connection, target, replace=replace)
-            os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE))
-            _copy(connection, part, told)
-        rows = _checked(part)
-        size = _named(part, target, replace=replace)
+        with written(target, replace=replace) as part:
+            with ledger.read() as connection:
+                _copy(connection, part, told)
+            rows = _checked(part)
+            size = part.stat().st_size
+    except FileExistsError as error:
+        hint = "name another file, or a folder; --force replaces it"
+        raise UsageError("backup-exists", "something is there already", item=str(target), hint=hint) from error
     except (OSError, sqlite3.OperationalError) as error:
         summary = f"it cannot be written ({error.strerror if isinstance(error, OSError) else error})"
         hint = "see whether the folder is there, may be written and has room"
         raise OutOfReach("backup-not-written", summary, item=str(target), hint=hint) from error
     except sqlite3.DatabaseError as error:
         raise _damaged(str(error), target) from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink()
     return BackedUp(target, size, rows)
 
 
-def _refuse_to_overwrite(connection: Connection, target: Path, *, replace: bool) -> None:
+def _refuse_the_ledger_itself(connection: Connection, target: Path) -> None:
     if not target.exists():
         return
     files = [Path(row[2]) for row in connection.exec_driver_sql("pragma database_list") if row[1] == "main"]
     if any(target.samefile(file) for file in files):
         raise UsageError("backup-onto-ledger", "this is the ledger itself", item=str(target), hint="name another file")
-    if not replace:
-        hint = "name another file, or a folder; --force replaces it"
-        raise UsageError("backup-exists", "something is there already", item=str(target), hint=hint)
 
 
 def _copy(connection: Connection, part: Path, told: Callable[[int, int], object]) -> None:
@@ -100,22 +95,6 @@ def _checked(part: Path) -> dict[str, int]:
         return {name: int(copy.execute(f"select count(*) from {name}").fetchone()[0]) for name in _TABLES}  # noqa: S608
 
 
-def _damaged(what: str, item: Path) -> MoSyncError:
+def _damaged(what: str, item: Path) -> LedgerOutOfReach:
     hint = "the ledger is damaged, and so would the copy be: see `mo-sync doctor` and docs/operations.md"
-    return MoSyncError("backup-damaged", " ".join(what.split()), item=str(item), hint=hint)
-
-
-def _named(part: Path, target: Path, *, replace: bool) -> int:
-    with part.open("rb") as file:
-        os.fsync(file.fileno())
-        size = os.fstat(file.fileno()).st_size
-    if replace:
-        part.replace(target)
-    else:
-        os.link(part, target)  # unlike a rename, it refuses when somebody was quicker
-    folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-    return size
+    return LedgerOutOfReach("backup-damaged", " ".join(what.split()), item=str(item), hint=hint)

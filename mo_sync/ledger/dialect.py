@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Table, Text, bindparam, cast, func, select
+from sqlalchemy import Connection, Table, Text, and_, bindparam, cast, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import dml as postgresql_dml
 from sqlalchemy.dialects.sqlite import dml as sqlite_dml
@@ -18,6 +18,7 @@ __all__ = [
     "Insert",
     "among",
     "as_values",
+    "begins_with",
     "day_of",
     "driver_code",
     "insert",
@@ -90,6 +91,16 @@ def among(dialect: str, column: ColumnElement[str]) -> ColumnElement[bool]:
 def as_values(dialect: str, values: Sequence[str]) -> list[str] | str:
     """The parameter for :func:`among`."""
     return list(values) if dialect == "postgresql" else json.dumps(values)
+
+
+def begins_with(dialect: str, column: ColumnElement[str], beginning: str) -> ColumnElement[bool]:
+    """Whether a text begins so, letter by letter: LIKE takes upper and lower case for the same in SQLite alone.
+
+    In SQLite, whose indexes are in the order of the bytes, it is a range of one; PostgreSQL's may have another order.
+    """
+    if dialect == "postgresql" or not beginning:
+        return func.substr(column, 1, len(beginning)) == beginning
+    return and_(column >= beginning, column < beginning + chr(0x10FFFF))
 
 
 def skips_locked(dialect: str) -> bool:

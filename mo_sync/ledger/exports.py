@@ -18,7 +18,8 @@ from mo_sync.ledger.schema import UtcTime, attachment, attempt, event, message
 
 __all__ = ["HEEDED", "Kind", "columns_of", "streamed"]
 
-_AT_ONCE: Final = 1_000
+_AT_ONCE: Final = {"attachments": 1_000, "messages": 500, "events": 50, "attempts": 1_000}
+"""Rows that are in memory at a time, so few that their longest texts (the payload of an event) do no harm."""
 _PRIVATE: Final = frozenset({"lease", "lease_until", "claimed_at", "worker", "absences", "filed_at"})
 
 
@@ -57,7 +58,7 @@ def streamed(ledger: Ledger, kind: Kind, filters: Filters) -> Iterator[Iterator[
     query = _query(kind, filters)
     names = columns_of(kind)
     with ledger.read() as connection:
-        found = connection.execution_options(yield_per=_AT_ONCE).execute(query)
+        found = connection.execution_options(yield_per=_AT_ONCE[kind.value]).execute(query)
         yield (dict(zip(names, row, strict=True)) for row in found)
 
 

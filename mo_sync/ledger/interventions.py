@@ -12,14 +12,14 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, and_, func, not_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, literal, not_, or_, select, update
 
 from mo_sync.ledger.filters import Filters, matching
 from mo_sync.ledger.ledger import Ledger
-from mo_sync.ledger.schema import application, attachment
+from mo_sync.ledger.schema import UtcTime, application, attachment, intervention
 from mo_sync.lifecycle import Standing, State
 
-__all__ = ["FROM", "Choice", "Deed", "intervene", "would"]
+__all__ = ["FROM", "By", "Choice", "Deed", "intervene", "note", "would"]
 
 _AT_ONCE: Final = 2_000
 
@@ -46,6 +46,18 @@ _TO: Final = {
     Deed.RELEASE: State.PENDING,
     Deed.CANCEL: State.CANCELLED,
 }
+_PAST: Final = {Deed.HOLD: "held", Deed.CANCEL: "cancelled"}
+
+
+@dataclass(frozen=True, slots=True)
+class By:
+    """Who did it, as far as that is known, and why, if that was said."""
+
+    who: str | None = None
+    reason: str | None = None
+
+    def __str__(self) -> str:
+        return f"by {self.who or 'somebody'}" + (f": {self.reason}" if self.reason else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +76,17 @@ def intervene(
     *,
     now: datetime,
     give_up_after_s: float,
-    note: str | None = None,
+    by: By,
     told: Callable[[int], object] = lambda _: None,
 ) -> int:
-    """Do it; how many were changed. ``note`` says by whom and why, for what is held or cancelled.
+    """Do it, and note for each by whom and why; how many were changed.
 
     Retried and released ones are due now, with all their attempts before them and a new deadline; what was tried before
     stays in the history. Their application, if it rests, is tried at once too, or nothing of this would happen.
     ``told`` is called with the count after each transaction; what it raises ends the work, and what was done stays.
     """
     done = 0
-    values = _values(deed, now=now, deadline_at=now + timedelta(seconds=give_up_after_s), note=note)
+    values = _values(deed, now=now, deadline_at=now + timedelta(seconds=give_up_after_s), by=by)
     fresh = not_(and_(attachment.c.state == _TO[deed].value, attachment.c.updated_at == now))
     some = select(attachment.c.id).where(*_chosen(deed, choice), fresh).limit(_AT_ONCE)
     while True:
@@ -83,11 +95,28 @@ def intervene(
             if ids and _TO[deed] is State.PENDING:
                 _awake(connection, ids, now)
             still = attachment.c.state.in_([state.value for state in FROM[deed]])
-            statement = update(attachment).where(attachment.c.id.in_(ids), still).values(values)
-            done += connection.execute(statement).rowcount if ids else 0
+            if ids:
+                these = and_(attachment.c.id.in_(ids), still)
+                note(connection, deed, these, by, now=now)
+                done += connection.execute(update(attachment).where(these).values(values)).rowcount
         told(done)
         if len(ids) < _AT_ONCE:
             return done
+
+
+def note(connection: Connection, deed: str, which: ColumnElement[bool], by: By, *, now: datetime) -> None:
+    """Write into the history of the attachments that meet ``which`` what is about to be done to them."""
+    told = {
+        intervention.c.attachment_id: attachment.c.id,
+        intervention.c.deed: literal(str(deed)),
+        intervention.c.at: literal(now, UtcTime()),
+        intervention.c.state: attachment.c.state,
+        intervention.c.who: literal(by.who, intervention.c.who.type),
+        intervention.c.reason: literal(by.reason, intervention.c.reason.type),
+    }
+    # In the order of locking, on a database that locks rows.
+    found = select(*told.values()).where(which).order_by(attachment.c.id).with_for_update()
+    connection.execute(intervention.insert().from_select(list(told), found))
 
 
 def would(ledger: Ledger, deed: Deed, choice: Choice) -> dict[State, int]:
@@ -104,13 +133,13 @@ def _chosen(deed: Deed, choice: Choice) -> list[ColumnElement[bool]]:
     return conditions
 
 
-def _values(deed: Deed, *, now: datetime, deadline_at: datetime, note: str | None) -> dict[str, Any]:
+def _values(deed: Deed, *, now: datetime, deadline_at: datetime, by: By) -> dict[str, Any]:
     state = _TO[deed]
     values: dict[str, Any] = {"state": state.value, "updated_at": now}
     if state is State.PENDING:
         values |= {"due_at": now, "deadline_at": deadline_at, "attempts": 0, "absences": 0}
     else:
-        values |= {"due_at": None, "error": note}
+        values |= {"due_at": None, "error": f"{_PAST[deed]} {by}"}
     if deed is Deed.RELEASE:
         values |= {"error": None}
     return values

@@ -9,7 +9,16 @@ from sqlalchemy import Connection, Text, column, func, or_, select, table
 
 from mo_sync.ledger.filters import Filters, matching
 from mo_sync.ledger.ledger import Ledger
-from mo_sync.ledger.rows import Announcement, ApplicationRow, AttachmentRow, AttemptRow, MessageRow, attachments, rows
+from mo_sync.ledger.rows import (
+    Announcement,
+    ApplicationRow,
+    AttachmentRow,
+    AttemptRow,
+    InterventionRow,
+    MessageRow,
+    attachments,
+    rows,
+)
 from mo_sync.ledger.schema import application, attachment, attempt, event, is_in, message
 from mo_sync.ledger.stories import Story, find_story
 from mo_sync.lifecycle import Standing, State
@@ -21,6 +30,7 @@ __all__ = [
     "AttachmentRow",
     "AttemptRow",
     "Filters",
+    "InterventionRow",
     "MessageRow",
     "OtherProblem",
     "Status",

@@ -15,6 +15,7 @@ __all__ = [
     "ApplicationRow",
     "AttachmentRow",
     "AttemptRow",
+    "InterventionRow",
     "MessageRow",
     "attachments",
     "rows",
@@ -80,6 +81,18 @@ class AttemptRow:
     bytes: int | None
     error: str | None
     worker: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class InterventionRow:
+    """What somebody did to an attachment."""
+
+    attachment_id: str
+    deed: str
+    at: datetime
+    state: str
+    who: str | None
+    reason: str | None
 
 
 @dataclass(frozen=True, slots=True)

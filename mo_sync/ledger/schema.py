@@ -32,12 +32,16 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 from mo_sync.lifecycle import State
 
 __all__ = [
+    "AT_REST",
     "UtcTime",
     "application",
     "attachment",
     "attempt",
     "cursor",
+    "duty",
+    "erasure_key",
     "event",
+    "intervention",
     "is_in",
     "message",
     "metadata",
@@ -91,6 +95,8 @@ def _as_text(value: datetime) -> str:
 # 64 bits everywhere, and SQLite's own row number there, which only "INTEGER PRIMARY KEY" is.
 _RowId = BigInteger().with_variant(Integer(), "sqlite")
 _STATES = ", ".join(f"'{state}'" for state in State)
+AT_REST = f"state in ('{State.STORED}', '{State.QUARANTINED}')"
+"""The attachments that have a file in the store, written so that both databases see that an index is about them."""
 
 event = Table(
     "event",
@@ -158,6 +164,7 @@ attachment = Table(
     Column("sha256", Text, comment="SHA-256 of the bytes in the store, lower-case hex."),
     Column("location", Text, comment="The key inside the store."),
     Column("stored_at", UtcTime, comment="When it was stored."),
+    Column("verified_at", UtcTime, comment="When its bytes were last found to be whole, first as they were stored."),
     Column("error_step", Text, comment="At which step the last failure happened."),
     Column("error_status", Integer, comment="HTTP status of the last failure."),
     Column("error_code", Text, comment="SCG code, or kind of error, of the last failure."),
@@ -184,6 +191,14 @@ attachment = Table(
         sqlite_where=text("state = 'fetching'"),
         postgresql_where=text("state = 'fetching'"),
     ),
+    # What is to be looked at next by verify; new ones come in at the end.
+    Index(
+        "ix_attachment_at_rest",
+        "verified_at",
+        "id",
+        sqlite_where=text(AT_REST),
+        postgresql_where=text(AT_REST),
+    ),
     Index("ix_attachment_state_created_at", "state", "created_at"),
     Index("ix_attachment_created_at", "created_at"),
     comment="Files that were announced, each once, and what became of them.",
@@ -206,6 +221,29 @@ attempt = Table(
     Column("worker", Text, comment="Who tried."),
     Index("ix_attempt_finished_at", "finished_at"),
     comment="Every try to fetch an attachment.",
+)
+
+intervention = Table(
+    "intervention",
+    metadata,
+    Column("id", _RowId, primary_key=True, autoincrement=True, comment="Row number."),
+    Column("attachment_id", Text, ForeignKey("attachment.id"), nullable=False, index=True, comment="About what."),
+    Column("deed", Text, nullable=False, comment="retry, hold, release, cancel, verify, or erase."),
+    Column("at", UtcTime, nullable=False, comment="When."),
+    Column("state", Text, nullable=False, comment="The state that the attachment was in before."),
+    Column("who", Text, comment="By whom, as far as that is known."),
+    Column("reason", Text, comment="Why."),
+    comment="What people, or verify for them, did to attachments.",
+)
+
+erasure_key = Table(
+    "erasure_key",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False, comment="Always 1."),
+    Column("key", Text, nullable=False, comment="256 random bits, in hexadecimal."),
+    Column("created_at", UtcTime, nullable=False, comment="When something was first erased."),
+    CheckConstraint("id = 1", name="only"),
+    comment="The key of the hashes that stand for erased ids, so that they mean nothing in another ledger.",
 )
 
 application = Table(

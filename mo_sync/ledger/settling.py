@@ -126,7 +126,8 @@ def _settled(settlement: Settlement) -> dict[str, Any]:
         "updated_at": settlement.finished_at,
         **_traces(outcome),
     }
-    return row | {"stored_at": settlement.finished_at} if isinstance(outcome, Stored) else row
+    at_rest = {"stored_at": settlement.finished_at, "verified_at": settlement.finished_at}
+    return row | at_rest if isinstance(outcome, Stored) else row
 
 
 def _traces(outcome: Stored | Failed | Refused | Interrupted) -> dict[str, Any]:

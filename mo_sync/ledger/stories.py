@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from mo_sync.errors import UsageError
+from mo_sync.ledger.dialect import begins_with
 from mo_sync.ledger.ledger import Ledger
-from mo_sync.ledger.rows import Announcement, ApplicationRow, AttachmentRow, AttemptRow, MessageRow, attachments, rows
-from mo_sync.ledger.schema import application, attachment, attempt, event, message
+from mo_sync.ledger.rows import (
+    Announcement,
+    ApplicationRow,
+    AttachmentRow,
+    AttemptRow,
+    InterventionRow,
+    MessageRow,
+    attachments,
+    rows,
+)
+from mo_sync.ledger.schema import application, attachment, attempt, event, intervention, message
 from mo_sync.readings import plain
 
 __all__ = ["Story", "find_story"]
@@ -27,6 +37,7 @@ class Story:
     events: tuple[Announcement, ...]
     attachments: tuple[AttachmentRow, ...]
     attempts: tuple[AttemptRow, ...]
+    interventions: tuple[InterventionRow, ...]
     application: ApplicationRow | None
 
 
@@ -47,8 +58,7 @@ def _find(connection: Connection, wanted: str) -> tuple[str, str]:
             return kind, wanted
     candidates: list[tuple[str, str]] = []
     for kind, column in places:
-        # Not LIKE, which takes upper and lower case for the same in SQLite alone.
-        begins = func.substr(column, 1, len(wanted)) == wanted
+        begins = begins_with(connection.dialect.name, column, wanted)
         found = connection.execute(select(column).where(begins).order_by(column).limit(_CANDIDATES)).scalars()
         candidates += [(kind, str(row)) for row in found]
     if len(candidates) == 1:
@@ -74,7 +84,9 @@ def _story(connection: Connection, kind: str, found: str) -> Story:
             which = attachment.c.message_id == message_id
     announced = event.c.event_key == found if message_id is None else event.c.message_id == message_id
     shown = rows(connection, attachments().where(which).order_by(attachment.c.position), AttachmentRow)
-    tries = select(attempt).where(attempt.c.attachment_id.in_([row.id for row in shown])).order_by(attempt.c.id)
+    ids = [row.id for row in shown]
+    tries = select(attempt).where(attempt.c.attachment_id.in_(ids)).order_by(attempt.c.id)
+    deeds = select(intervention).where(intervention.c.attachment_id.in_(ids)).order_by(intervention.c.id)
     messages = rows(connection, select(message).where(message.c.id == message_id), MessageRow)
     named = [row.application_id for row in messages]
     applications = rows(connection, select(application).where(application.c.id.in_(named)), ApplicationRow)
@@ -85,5 +97,6 @@ def _story(connection: Connection, kind: str, found: str) -> Story:
         events=tuple(rows(connection, select(event).where(announced).order_by(event.c.id), Announcement)),
         attachments=tuple(shown),
         attempts=tuple(rows(connection, tries, AttemptRow)),
+        interventions=tuple(rows(connection, deeds, InterventionRow)),
         application=applications[0] if applications else None,
     )

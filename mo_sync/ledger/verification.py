@@ -5,47 +5,96 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Row, and_, func, or_, select, text, update
 from sqlalchemy.sql import ColumnElement
 
+from mo_sync.ledger.interventions import By, note
 from mo_sync.ledger.ledger import Ledger
-from mo_sync.ledger.schema import attachment
+from mo_sync.ledger.schema import AT_REST, attachment
 from mo_sync.lifecycle import State
 
-__all__ = ["Filed", "filed", "known_locations", "send_back", "settled_count", "still", "unsettled"]
+__all__ = [
+    "Filed",
+    "filed",
+    "found_whole",
+    "known_locations",
+    "put_undated_first",
+    "send_back",
+    "settled_count",
+    "still",
+    "unsettled",
+]
 
-_AT_REST: Final = (State.STORED.value, State.QUARANTINED.value)
 _ON_ITS_WAY: Final = (State.PENDING.value, State.FETCHING.value)
 _AT_ONCE: Final = 500
+_DEED: Final = "verify"
 
 
 @dataclass(frozen=True, slots=True)
 class Filed:
-    """A file as the ledger has it: under which key, of how many bytes, with which SHA-256 (lower-case hex)."""
+    """A file as the ledger has it: under which key, of how many bytes, with which SHA-256 (lower-case hex).
+
+    A row that somebody wrote by hand, without one of them, has an empty text there, or -1. ``verified_at`` is when it
+    was last found to be whole.
+    """
 
     id: str
     location: str
     size: int
     sha256: str
+    verified_at: datetime
 
 
 def settled_count(ledger: Ledger) -> int:
     """How many files there should be."""
     with ledger.read() as connection:
-        return int(connection.execute(select(func.count()).where(attachment.c.state.in_(_AT_REST))).scalar_one())
+        return int(connection.execute(select(func.count()).where(text(AT_REST)).select_from(attachment)).scalar_one())
 
 
-def filed(ledger: Ledger, *, after: str, count: int) -> list[Filed]:
-    """The next ``count`` files whose attachment ids come after ``after``, in that order."""
-    columns = attachment.c.id, attachment.c.location, attachment.c.size, attachment.c.sha256
-    query = select(*columns).where(attachment.c.state.in_(_AT_REST), attachment.c.id > after)
+def put_undated_first(ledger: Ledger) -> bool:
+    """Give a time to those that have none, as rows have that somebody wrote by hand; whether there were any.
+
+    It is the time of their announcement, so they are looked at first. Raises LedgerOutOfReach.
+    """
+    unknown = text(AT_REST), attachment.c.verified_at.is_(None)
     with ledger.read() as connection:
-        return [Filed(*row) for row in connection.execute(query.order_by(attachment.c.id).limit(count))]
+        if connection.execute(select(attachment.c.id).where(*unknown).limit(1)).first() is None:
+            return False
+    with ledger.begin() as connection:
+        connection.execute(update(attachment).where(*unknown).values(verified_at=attachment.c.created_at))
+    return True
 
 
-def send_back(ledger: Ledger, item: Filed, *, now: datetime, give_up_after_s: float, reason: str) -> bool:
+def filed(ledger: Ledger, *, before: datetime, after: Filed | None, count: int) -> list[Filed]:
+    """The next ``count`` files that were not verified since ``before``: those that come after ``after``, the longest
+    unverified first."""
+    columns = (attachment.c[name] for name in ("id", "location", "size", "sha256", "verified_at"))
+    place = attachment.c.verified_at, attachment.c.id
+    query = select(*columns).where(text(AT_REST), attachment.c.verified_at < before)
+    if after is not None:
+        later = and_(place[0] == after.verified_at, place[1] > after.id)
+        query = query.where(place[0] >= after.verified_at, or_(place[0] > after.verified_at, later))
+    with ledger.read() as connection:
+        return [_filed(row) for row in connection.execute(query.order_by(*place).limit(count))]
+
+
+def _filed(row: Row[Any]) -> Filed:
+    size = -1 if row.size is None else row.size
+    return Filed(row.id, row.location or "", size, row.sha256 or "", row.verified_at)
+
+
+def found_whole(ledger: Ledger, items: Sequence[Filed], *, now: datetime) -> None:
+    """Note that these were just found to be as the ledger says; what changed meanwhile keeps its own time."""
+    with ledger.begin() as connection:
+        for start in range(0, len(items), _AT_ONCE):
+            some = {item.id: item for item in items[start : start + _AT_ONCE]}
+            same = attachment.c.id.in_(some), attachment.c.sha256.in_({item.sha256 for item in some.values()})
+            connection.execute(update(attachment).where(text(AT_REST), *same).values(verified_at=now))
+
+
+def send_back(ledger: Ledger, item: Filed, *, now: datetime, give_up_after_s: float, reason: str, who: str) -> bool:
     """Have it fetched again, if the ledger still says of it what was looked at; whether it does.
 
     A quarantined one is fetched and judged again. What was tried before stays in the history.
@@ -59,10 +108,13 @@ def send_back(ledger: Ledger, item: Filed, *, now: datetime, give_up_after_s: fl
         "error": reason,
         "location": None,
         "stored_at": None,
+        "verified_at": None,
         "updated_at": now,
     }
     with ledger.begin() as connection:
-        return connection.execute(update(attachment).where(*_same(item)).values(values)).rowcount == 1
+        same = and_(*_same(item))
+        note(connection, _DEED, same, By(who, reason), now=now)
+        return connection.execute(update(attachment).where(same).values(values)).rowcount == 1
 
 
 def still(ledger: Ledger, item: Filed) -> bool:
@@ -74,9 +126,9 @@ def still(ledger: Ledger, item: Filed) -> bool:
 def _same(item: Filed) -> tuple[ColumnElement[bool], ...]:
     return (
         attachment.c.id == item.id,
-        attachment.c.state.in_(_AT_REST),
-        attachment.c.location == item.location,
-        attachment.c.sha256 == item.sha256,
+        attachment.c.state.in_((State.STORED.value, State.QUARANTINED.value)),
+        func.coalesce(attachment.c.location, "") == item.location,
+        func.coalesce(attachment.c.sha256, "") == item.sha256,
     )
 
 

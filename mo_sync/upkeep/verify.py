@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import StrEnum
 from itertools import islice
 from typing import Final
 
 from mo_sync.clock import Clock
-from mo_sync.errors import MoSyncError
+from mo_sync.errors import LedgerOutOfReach, StoreOutOfReach, UsageError
 from mo_sync.ledger import Ledger
-from mo_sync.ledger.verification import Filed, filed, known_locations, send_back, still, unsettled
+from mo_sync.ledger.verification import (
+    Filed,
+    filed,
+    found_whole,
+    known_locations,
+    put_undated_first,
+    send_back,
+    settled_count,
+    still,
+    unsettled,
+)
 from mo_sync.store import Store
 from mo_sync.store.base import Resting
 
-__all__ = ["Fault", "Found", "Verified", "repair", "verify"]
+__all__ = ["Fault", "Found", "Verified", "refuse_many_orphans", "repair", "verify"]
 
 _AT_ONCE: Final = 500
 _CHUNK: Final = 1024 * 1024
@@ -26,7 +37,6 @@ _SETTLED_S: Final = 3_600.0
 """A younger file may be one that the ledger is about to be told of."""
 _SUSPICIOUS: Final = 20
 _SUSPICIOUS_SHARE: Final = 0.1
-_ALL: Final = 1 << 32
 
 
 class Fault(StrEnum):
@@ -37,6 +47,9 @@ class Fault(StrEnum):
     DAMAGED = "damaged"
     UNREADABLE = "unreadable"
     ORPHAN = "orphan"
+
+
+_GONE: Final = (Fault.MISSING, Fault.UNREADABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +68,7 @@ class Verified:
     """What was looked at, and what is wrong. ``whole``: all of it was, nobody interrupted it."""
 
     files: int = 0
-    missing: int = 0
+    gone: int = 0
     bytes: int = 0
     resting: int = 0
     found: list[Found] = field(default_factory=list)
@@ -70,28 +83,35 @@ def verify(
     share: float = 1.0,
     force: bool = False,
     stop: Callable[[], bool] = lambda: False,
-    told: Callable[[], object] = lambda: None,
+    told: Callable[[int], object] = lambda _: None,
 ) -> Verified:
-    """Compare them. ``share`` below 1 looks at that part of the attachments, another one each day, and at no orphans.
+    """Compare them. ``share`` below 1 looks at that part of the files, the longest unverified first, and at no orphans.
 
-    Nothing is changed. ``stop`` is asked often, ``told`` is called after each file. Raises OutOfReach; and, unless
-    ``force``, MoSyncError ``store-looks-empty`` when so much is missing that it may be another store, or not mounted.
+    What is found to be whole gets a new ``verified_at``; nothing else is changed. ``stop`` is asked often, ``told`` is
+    called after each file with its bytes. Raises OutOfReach; and, unless ``force``, StoreOutOfReach
+    ``store-looks-empty`` when so much is missing that it may be another store, not mounted, or not ours to read.
     """
     verified = Verified()
-    for item in _chosen(ledger, share, day=clock.now().toordinal()):
-        try:
+    began, marks = clock.now(), _Marks(ledger, clock)
+    try:
+        for item in _chosen(ledger, share, before=began):
             fault = _fault(store, item, stop)
-        except _Stopped:
-            return verified
-        if fault is not None and still(ledger, item):
-            verified.found.append(fault)
-            verified.missing += fault.fault is Fault.MISSING
-        verified.files += 1
-        verified.bytes += item.size
-        if not force:
-            _refuse_an_empty_store(verified)
-        told()
-    _refuse_an_empty_store(verified, all_seen=not force)
+            if fault is None:
+                marks.whole(item)
+            elif still(ledger, item):
+                verified.found.append(fault)
+                verified.gone += fault.fault in _GONE
+            verified.files += 1
+            verified.bytes += max(item.size, 0)
+            if not force:
+                _refuse_an_empty_store(verified)
+            told(item.size)
+    except _Stopped:
+        return verified
+    finally:
+        marks.write()
+    if not force:
+        _refuse_a_bare_store(verified, store)
     if share >= 1.0:
         for batch in _batches(store.resting()):
             if stop():
@@ -102,7 +122,17 @@ def verify(
     return verified
 
 
-def repair(ledger: Ledger, store: Store, found: Found, *, clock: Clock, give_up_after_s: float) -> Found:
+def refuse_many_orphans(verified: Verified) -> None:
+    """Before a repair: so many files that the ledger does not know mean that this is not the store's ledger, or an
+    older copy of it, and to move them away would take from the store what is to be found again. Raises UsageError."""
+    orphans = sum(one.fault is Fault.ORPHAN for one in verified.found)
+    if orphans > _SUSPICIOUS and orphans > _SUSPICIOUS_SHARE * verified.resting:
+        summary = f"it does not know {orphans:,} of {verified.resting:,} files"
+        hint = "see ledger.url, and whether it is an old copy (then its events come in first); --force goes on"
+        raise UsageError("ledger-looks-old", summary, item="the ledger", hint=hint)
+
+
+def repair(ledger: Ledger, store: Store, found: Found, *, clock: Clock, give_up_after_s: float, who: str) -> Found:
     """Have a missing or damaged file fetched again, move a damaged or an orphaned one to ``lost+found/``.
 
     What changed since it was found is left alone. A stop in the middle leaves a file that is missing, which the next
@@ -117,7 +147,9 @@ def repair(ledger: Ledger, store: Store, found: Found, *, clock: Clock, give_up_
         done.append(_moved(store, found.key))
     if found.filed is not None:
         reason = f"{found.fault} in the store: {found.detail}"
-        sent_back = send_back(ledger, found.filed, now=clock.now(), give_up_after_s=give_up_after_s, reason=reason)
+        sent_back = send_back(
+            ledger, found.filed, now=clock.now(), give_up_after_s=give_up_after_s, reason=reason, who=who
+        )
         done.append("it is fetched again" if sent_back else "it changed meanwhile")
     return replace(found, mended="; ".join(done))
 
@@ -135,13 +167,43 @@ def _moved(store: Store, key: str) -> str:
         return f"what lies there cannot be moved away ({error.strerror})"
 
 
-def _chosen(ledger: Ledger, share: float, *, day: int) -> Iterator[Filed]:
-    after = ""
-    while items := filed(ledger, after=after, count=_AT_ONCE):
-        for item in items:
-            if share >= 1.0 or zlib.crc32(f"{day}:{item.id}".encode()) < share * _ALL:
-                yield item
-        after = items[-1].id
+def _chosen(ledger: Ledger, share: float, *, before: datetime) -> Iterator[Filed]:
+    put_undated_first(ledger)
+    left = math.ceil(settled_count(ledger) * share) if share < 1.0 else None
+    after: Filed | None = None
+    while left != 0:
+        count = _AT_ONCE if left is None else min(left, _AT_ONCE)
+        items = filed(ledger, before=before, after=after, count=count)
+        yield from items
+        if len(items) < count:
+            return
+        after = items[-1]
+        left = None if left is None else left - count
+
+
+class _Marks:
+    """Notes what was found whole, many at once; in a ledger that may only be read, nothing."""
+
+    def __init__(self, ledger: Ledger, clock: Clock) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._items: list[Filed] = []
+        self._may_write = True
+
+    def whole(self, item: Filed) -> None:
+        self._items.append(item)
+        if len(self._items) >= _AT_ONCE:
+            self.write()
+
+    def write(self) -> None:
+        items, self._items = self._items, []
+        try:
+            if items and self._may_write:
+                found_whole(self._ledger, items, now=self._clock.now())
+        except LedgerOutOfReach as error:
+            if error.code != "ledger-read-only":
+                raise
+            self._may_write = False
 
 
 class _Stopped(Exception):
@@ -177,13 +239,21 @@ def _sha256(store: Store, key: str, stop: Callable[[], bool]) -> str:
     return digest.hexdigest()
 
 
-def _refuse_an_empty_store(verified: Verified, *, all_seen: bool = False) -> None:
-    missing = verified.missing
-    much = missing > _SUSPICIOUS and missing > _SUSPICIOUS_SHARE * verified.files
-    if much or (all_seen and verified.files and missing == verified.files):
-        summary = f"{missing:,} of {verified.files:,} files are not there"
-        hint = "see store.url, and whether the store's disk is mounted; if they are really gone, --force goes on"
-        raise MoSyncError("store-looks-empty", summary, item="the store", hint=hint)
+def _refuse_an_empty_store(verified: Verified) -> None:
+    if verified.gone > _SUSPICIOUS and verified.gone > _SUSPICIOUS_SHARE * verified.files:
+        raise _empty(verified)
+
+
+def _refuse_a_bare_store(verified: Verified, store: Store) -> None:
+    """Where little was looked at, all of which is gone, the store is suspicious if nothing at all rests in it."""
+    if verified.gone and verified.gone == verified.files and next(store.resting(), None) is None:
+        raise _empty(verified)
+
+
+def _empty(verified: Verified) -> StoreOutOfReach:
+    summary = f"{verified.gone:,} of {verified.files:,} files are not there, or may not be read"
+    hint = "see store.url, whether its disk is mounted, and whose files they are; if they are really gone: --force"
+    return StoreOutOfReach("store-looks-empty", summary, item="the store", hint=hint)
 
 
 def _orphans(ledger: Ledger, batch: Sequence[Resting], *, before: float) -> list[Found]:

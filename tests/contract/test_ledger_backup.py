@@ -117,8 +117,9 @@ def test_somebody_who_was_quicker_is_not_overwritten_either(filed: Ledger, tmp_p
     def be_quicker(_: int, __: int) -> None:
         target.write_text("something dear")
 
-    with pytest.raises(OutOfReach):
+    with pytest.raises(UsageError) as caught:
         back_up(filed, target, told=be_quicker)
+    assert caught.value.code == "backup-exists"
     assert target.read_text() == "something dear"
     assert list(tmp_path.glob(".copy*")) == []
 

@@ -12,12 +12,15 @@ from mo_sync.ledger import Ledger, queries
 from mo_sync.ledger import interventions as module
 from mo_sync.ledger.claims import claim, settle
 from mo_sync.ledger.filters import Filters
-from mo_sync.ledger.interventions import FROM, Choice, Deed, intervene, would
+from mo_sync.ledger.interventions import FROM, By, Choice, Deed, intervene, would
 from mo_sync.lifecycle import Interrupted, State
 from mo_sync.verdicts import Verdict
 from tests.ledgers import announced, column, failed, later, one, recorded, rows, settlement
 
 BECOMES = {Deed.RETRY: "pending", Deed.HOLD: "held", Deed.RELEASE: "pending", Deed.CANCEL: "cancelled"}
+
+
+ME = By("me", "why not")
 
 
 def in_each_state(ledger: Ledger) -> None:
@@ -31,8 +34,8 @@ def in_each_state(ledger: Ledger) -> None:
             )
 
 
-def do(ledger: Ledger, deed: Deed, choice: Choice | None = None, *, at: float = 100, note: str | None = None) -> int:
-    return intervene(ledger, deed, choice or Choice(), now=later(at), give_up_after_s=500.0, note=note)
+def do(ledger: Ledger, deed: Deed, choice: Choice | None = None, *, at: float = 100, by: By = ME) -> int:
+    return intervene(ledger, deed, choice or Choice(), now=later(at), give_up_after_s=500.0, by=by)
 
 
 @pytest.mark.parametrize("deed", Deed)
@@ -40,7 +43,7 @@ def test_each_takes_out_of_the_states_that_a_person_may_end_and_of_no_other(ledg
     in_each_state(ledger)
 
     assert would(ledger, deed, Choice()) == dict.fromkeys(FROM[deed], 1)
-    assert do(ledger, deed, note="by me") == len(FROM[deed])
+    assert do(ledger, deed) == len(FROM[deed])
 
     found = {row["id"]: row for row in rows(ledger, "select id, state, attempts, error, due_at, lease from attachment")}
     for state in State:
@@ -67,7 +70,7 @@ def test_what_is_retried_or_released_is_due_now_with_all_attempts_before_it(ledg
 def test_what_is_held_is_claimed_by_nobody_and_says_why_until_it_is_released(ledger: Ledger) -> None:
     recorded(ledger, announced("E1", "M1", ["A1", "A2"]))
 
-    assert do(ledger, Deed.HOLD, Choice(ids=["A1"]), note="held by me: why not") == 1
+    assert do(ledger, Deed.HOLD, Choice(ids=["A1"])) == 1
     lent = claim(ledger, worker="w", count=9, now=later(200), lease_s=60)
     assert [lease.attachment_id for lease in lent] == ["A2"]
     assert one(ledger, "select error, due_at from attachment where id = 'A1'") == {
@@ -115,7 +118,7 @@ def test_many_are_done_in_small_transactions_each_once(
     recorded(ledger, *(announced(f"E{n}", f"M{n}", [f"A{n}"]) for n in range(10)))
     told: list[int] = []
 
-    done = intervene(ledger, deed, Choice(), now=later(100), give_up_after_s=1, told=told.append)
+    done = intervene(ledger, deed, Choice(), now=later(100), give_up_after_s=1, by=ME, told=told.append)
 
     assert (done, told) == (10, [3, 6, 9, 10])
 
@@ -132,7 +135,7 @@ def test_what_was_done_before_an_interruption_stays_and_the_rest_can_be_done_lat
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        intervene(ledger, Deed.CANCEL, Choice(), now=later(100), give_up_after_s=1, told=interrupt)
+        intervene(ledger, Deed.CANCEL, Choice(), now=later(100), give_up_after_s=1, by=ME, told=interrupt)
     assert len(column(ledger, "select id from attachment where state = 'cancelled'")) == 6
     assert do(ledger, Deed.CANCEL) == 4
 
@@ -154,6 +157,20 @@ def test_an_application_that_rests_is_tried_at_once_when_something_of_it_is_to_g
 
     tried = claim(ledger, worker="w", count=9, now=later(3), lease_s=60)
     assert len(tried) == (1 if deed is Deed.RETRY else 0)
+
+
+@pytest.mark.parametrize("deed", Deed)
+def test_who_did_it_and_why_stays_in_the_history_of_what_was_changed(ledger: Ledger, deed: Deed) -> None:
+    in_each_state(ledger)
+
+    do(ledger, deed, by=By(None, "because"))
+
+    told = rows(ledger, "select attachment_id, deed, state, who, reason from intervention order by attachment_id")
+    assert [row["attachment_id"] for row in told] == sorted(f"A{state}" for state in FROM[deed])
+    assert [row["state"] for row in told] == sorted(FROM[deed])
+    assert {(row["deed"], row["who"], row["reason"]) for row in told} == {(deed, None, "because")}
+    story = queries.find_story(ledger, f"A{FROM[deed][0]}")
+    assert [(one.deed, one.at) for one in story.interventions] == [(deed, later(100))]
 
 
 def test_a_retried_attachment_keeps_its_history(ledger: Ledger) -> None:

@@ -432,11 +432,11 @@ def test_a_database_that_is_not_there_is_gone_and_its_password_is_not_told(serve
 _COME_AND_GO = """
 import sys
 from mo_sync.ledger import Ledger
-from mo_sync.ledger.interventions import Choice, Deed, intervene
+from mo_sync.ledger.interventions import By, Choice, Deed, intervene
 from mo_sync.settings import Ledger as LedgerSettings
 from tests.ledgers import NOW
 with Ledger.open(LedgerSettings(url=sys.argv[1])) as ledger:
-    intervene(ledger, Deed.RETRY, Choice(), now=NOW, give_up_after_s=1.0)
+    intervene(ledger, Deed.RETRY, Choice(), now=NOW, give_up_after_s=1.0, by=By())
 """
 
 

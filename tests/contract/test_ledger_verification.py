@@ -6,7 +6,17 @@ import pytest
 
 from mo_sync.ledger import Ledger
 from mo_sync.ledger.claims import claim, settle
-from mo_sync.ledger.verification import Filed, filed, known_locations, send_back, settled_count, still, unsettled
+from mo_sync.ledger.verification import (
+    Filed,
+    filed,
+    found_whole,
+    known_locations,
+    put_undated_first,
+    send_back,
+    settled_count,
+    still,
+    unsettled,
+)
 from tests.ledgers import announced, column, later, one, recorded, settlement, stored
 
 
@@ -22,7 +32,7 @@ def sample(ledger: Ledger) -> Ledger:
 
 def test_files_are_told_in_pieces_each_once(sample: Ledger) -> None:
     found: list[Filed] = []
-    while some := filed(sample, after=found[-1].id if found else "", count=2):
+    while some := filed(sample, before=later(9), after=found[-1] if found else None, count=2):
         assert len(some) <= 2
         found += some
 
@@ -36,23 +46,63 @@ def test_files_are_told_in_pieces_each_once(sample: Ledger) -> None:
 
 
 def test_what_is_sent_back_is_due_with_its_reason_and_only_once(sample: Ledger) -> None:
-    [item, *_] = filed(sample, after="", count=1)
+    [item, *_] = filed(sample, before=later(9), after=None, count=1)
     assert still(sample, item)
 
-    assert send_back(sample, item, now=later(9), give_up_after_s=100.0, reason="damaged")
+    assert send_back(sample, item, now=later(9), give_up_after_s=100.0, reason="damaged", who="me")
 
     row = one(sample, f"select state, attempts, error, location from attachment where id = '{item.id}'")
     assert row == {"state": "pending", "attempts": 0, "error": "damaged", "location": None}
     assert not still(sample, item)
-    assert not send_back(sample, item, now=later(9), give_up_after_s=100.0, reason="damaged")
+    assert not send_back(sample, item, now=later(9), give_up_after_s=100.0, reason="damaged", who="me")
+    told = one(sample, "select attachment_id, deed, state, who, reason from intervention")
+    assert list(told.values()) == [item.id, "verify", "stored", "me", "damaged"]
     assert item.id in {lease.attachment_id for lease in claim(sample, worker="w", count=9, now=later(9), lease_s=60)}
 
 
 def test_what_is_another_file_by_now_is_left_alone(sample: Ledger) -> None:
-    [item, *_] = filed(sample, after="", count=1)
+    [item, *_] = filed(sample, before=later(9), after=None, count=1)
     with sample.begin() as connection:
         connection.exec_driver_sql(f"update attachment set sha256 = '{'0' * 64}' where id = '{item.id}'")
 
     assert not still(sample, item)
-    assert not send_back(sample, item, now=later(9), give_up_after_s=100.0, reason="damaged")
+    assert not send_back(sample, item, now=later(9), give_up_after_s=100.0, reason="damaged", who="me")
     assert one(sample, f"select state from attachment where id = '{item.id}'") == {"state": "stored"}
+
+
+def test_the_longest_unverified_come_first_and_what_was_just_verified_not_at_all(sample: Ledger) -> None:
+    everything = filed(sample, before=later(9), after=None, count=9)
+    assert [item.verified_at for item in everything] == [later(1)] * 5
+
+    found_whole(sample, everything[1:3], now=later(5))
+    found_whole(sample, everything[3:], now=later(7))
+
+    again = filed(sample, before=later(7), after=None, count=9)
+    assert [item.id for item in again] == [everything[number].id for number in (0, 1, 2)]
+    after = filed(sample, before=later(9), after=again[0], count=9)
+    assert [item.id for item in after] == [everything[number].id for number in (1, 2, 3, 4)]
+
+
+def test_what_became_another_file_meanwhile_is_not_called_verified(sample: Ledger) -> None:
+    [item] = filed(sample, before=later(9), after=None, count=1)
+    with sample.begin() as connection:
+        connection.exec_driver_sql(f"update attachment set sha256 = '{'0' * 64}' where id = '{item.id}'")
+
+    found_whole(sample, [item], now=later(8))
+
+    assert column(sample, f"select id from attachment where id = '{item.id}' and verified_at is not null") == [item.id]
+    assert filed(sample, before=later(2), after=None, count=1) != []
+    assert len(filed(sample, before=later(9), after=None, count=9)) == 5
+
+
+def test_a_row_that_somebody_wrote_by_hand_can_be_looked_at_and_sent_back(sample: Ledger) -> None:
+    with sample.begin() as connection:
+        connection.exec_driver_sql("update attachment set state = 'stored', due_at = null where state = 'pending'")
+
+    assert put_undated_first(sample)
+    assert not put_undated_first(sample)
+
+    odd = filed(sample, before=later(9), after=None, count=2)
+    assert [(item.location, item.size, item.sha256) for item in odd] == [("", -1, "")] * 2
+    assert still(sample, odd[0])
+    assert send_back(sample, odd[0], now=later(9), give_up_after_s=9.0, reason="no file", who="me")

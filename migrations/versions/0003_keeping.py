@@ -1,0 +1,47 @@
+"""When each file was last verified; what people did to attachments; the key of what stands for erased ids."""
+
+import sqlalchemy as sa
+from alembic import op
+
+from mo_sync.ledger.schema import AT_REST, UtcTime
+
+revision = "0003"
+down_revision = "0002"
+
+
+def upgrade() -> None:
+    verified = "When its bytes were last found to be whole, first as they were stored."
+    op.add_column("attachment", sa.Column("verified_at", UtcTime(length=27), nullable=True, comment=verified))
+    op.execute(f"update attachment set verified_at = coalesce(stored_at, updated_at) where {AT_REST}")  # noqa: S608  our own words
+    op.create_index(
+        "ix_attachment_at_rest",
+        "attachment",
+        ["verified_at", "id"],
+        sqlite_where=sa.text(AT_REST),
+        postgresql_where=sa.text(AT_REST),
+    )
+    op.create_table(
+        "intervention",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, comment="Row number."
+        ),
+        sa.Column("attachment_id", sa.Text(), nullable=False, comment="About what."),
+        sa.Column("deed", sa.Text(), nullable=False, comment="retry, hold, release, cancel, verify, or erase."),
+        sa.Column("at", UtcTime(length=27), nullable=False, comment="When."),
+        sa.Column("state", sa.Text(), nullable=False, comment="The state that the attachment was in before."),
+        sa.Column("who", sa.Text(), comment="By whom, as far as that is known."),
+        sa.Column("reason", sa.Text(), comment="Why."),
+        sa.ForeignKeyConstraint(["attachment_id"], ["attachment.id"], name=op.f("fk_intervention_attachment_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_intervention")),
+        comment="What people, or verify for them, did to attachments.",
+    )
+    op.create_index(op.f("ix_intervention_attachment_id"), "intervention", ["attachment_id"])
+    op.create_table(
+        "erasure_key",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False, comment="Always 1."),
+        sa.Column("key", sa.Text(), nullable=False, comment="256 random bits, in hexadecimal."),
+        sa.Column("created_at", UtcTime(length=27), nullable=False, comment="When something was first erased."),
+        sa.CheckConstraint("id = 1", name=op.f("ck_erasure_key_only")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_erasure_key")),
+        comment="The key of the hashes that stand for erased ids, so that they mean nothing in another ledger.",
+    )

@@ -1,0 +1,102 @@
+"""A file that is there whole or not at all, as people want what they ask for: exports, copies of the ledger."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+__all__ = ["BeingWritten", "written"]
+
+_MODE: Final = 0o640
+_NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
+_NO_FOLDER_SYNC: Final = (errno.EINVAL, errno.ENOTSUP)
+
+
+class BeingWritten(OSError):
+    """Another process writes the same file just now."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(errno.EBUSY, "another program is writing it just now", str(path))
+
+
+@contextlib.contextmanager
+def written(target: Path, *, replace: bool) -> Iterator[Path]:
+    """A hidden file beside ``target`` to write to, which takes its name, durably, when the block ends well.
+
+    Else nothing is left of it; what a killed process left is taken over by the next that writes the same file. Raises
+    FileExistsError when something is there, be it only at the end, and is not to be replaced; BeingWritten; OSError.
+    """
+    if not replace and os.path.lexists(target):
+        raise _exists(target)
+    part = target.with_name(f".{target.name}.part")
+    file = _locked(part)
+    try:
+        os.ftruncate(file, 0)
+        yield part
+        os.fsync(file)
+        _name(part, target, replace=replace)
+        _sync_folder(target.parent)
+    finally:
+        with contextlib.suppress(OSError):
+            if _is_still(part, file):
+                part.unlink()
+        os.close(file)
+
+
+def _locked(part: Path) -> int:
+    """Open and locked: what lies there is nobody's then."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    while True:
+        file = os.open(part, flags, _MODE)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_still(part, file):
+                return file
+        except BlockingIOError:
+            os.close(file)
+            raise BeingWritten(part) from None
+        except BaseException:
+            os.close(file)
+            raise
+        os.close(file)  # it was given its name between our two looks
+
+
+def _is_still(part: Path, file: int) -> bool:
+    try:
+        return os.path.samestat(os.lstat(part), os.fstat(file))
+    except FileNotFoundError:
+        return False
+
+
+def _name(part: Path, target: Path, *, replace: bool) -> None:
+    if replace:
+        part.replace(target)
+        return
+    try:
+        os.link(part, target)  # unlike a rename, it refuses when somebody was quicker
+    except OSError as error:
+        if isinstance(error, FileExistsError) or error.errno not in _NO_LINKS:
+            raise
+        if os.path.lexists(target):
+            raise _exists(target) from None
+        part.rename(target)
+
+
+def _exists(target: Path) -> FileExistsError:
+    return FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_FOLDER_SYNC:
+            raise
+    finally:
+        os.close(descriptor)

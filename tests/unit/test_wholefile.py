@@ -1,0 +1,99 @@
+"""A file is there whole or not at all, on any file system, whoever else writes it."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from mo_sync.wholefile import BeingWritten, written
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("replace", [True, False])
+def test_it_has_its_name_when_all_of_it_is_there(tmp_path: Path, replace: bool) -> None:
+    target = tmp_path / "a.csv"
+
+    with written(target, replace=replace) as part:
+        part.write_bytes(b"half")
+        assert not target.exists()
+        part.write_bytes(b"whole")
+
+    assert (target.read_bytes(), names(tmp_path)) == (b"whole", ["a.csv"])
+    assert target.stat().st_mode & 0o007 == 0
+
+
+def test_nothing_is_left_of_what_went_wrong(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), written(tmp_path / "a", replace=True) as part:
+        part.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    assert names(tmp_path) == []
+
+
+def test_what_is_there_is_replaced_only_when_that_was_asked_for(tmp_path: Path) -> None:
+    target = tmp_path / "a"
+    target.write_bytes(b"old")
+
+    with pytest.raises(FileExistsError), written(target, replace=False):
+        raise AssertionError("it begins, though it cannot end well")
+    assert target.read_bytes() == b"old"
+    with written(target, replace=True) as part:
+        part.write_bytes(b"new")
+    assert (target.read_bytes(), names(tmp_path)) == (b"new", ["a"])
+
+
+@pytest.mark.parametrize("number", [None, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK])
+def test_what_came_meanwhile_is_not_replaced_also_where_there_are_no_hard_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int | None
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, "no links here")
+
+    if number is not None:
+        monkeypatch.setattr(os, "link", refuse)
+    target = tmp_path / "a"
+
+    with pytest.raises(FileExistsError), written(target, replace=False) as part:
+        part.write_bytes(b"mine")
+        target.write_bytes(b"theirs")
+    assert (target.read_bytes(), names(tmp_path)) == (b"theirs", ["a"])
+    target.unlink()
+    with written(target, replace=False) as part:
+        part.write_bytes(b"mine")
+    assert (target.read_bytes(), names(tmp_path)) == (b"mine", ["a"])
+
+
+def test_two_do_not_write_the_same_at_once(tmp_path: Path) -> None:
+    target = tmp_path / "a"
+
+    with written(target, replace=True) as part:
+        part.write_bytes(b"first")
+        with pytest.raises(BeingWritten), written(target, replace=True):
+            raise AssertionError("both write")
+
+    assert (target.read_bytes(), names(tmp_path)) == (b"first", ["a"])
+
+
+def test_what_a_killed_process_left_is_taken_over(tmp_path: Path) -> None:
+    (tmp_path / ".a.part").write_bytes(b"the long beginning of something")
+
+    with written(tmp_path / "a", replace=False) as part:
+        part.write_bytes(b"short")
+
+    assert ((tmp_path / "a").read_bytes(), names(tmp_path)) == (b"short", ["a"])
+
+
+def test_a_link_in_its_way_is_not_followed(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"precious")
+    (tmp_path / ".a.part").symlink_to(victim)
+
+    with pytest.raises(OSError), written(tmp_path / "a", replace=True):
+        raise AssertionError("it writes to what a stranger chose")
+    assert victim.read_bytes() == b"precious"
