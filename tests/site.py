@@ -64,7 +64,7 @@ class Site:
             text=True,
             stdout=more.pop("stdout", subprocess.PIPE),
             stderr=more.pop("stderr", subprocess.PIPE),
-            stdin=subprocess.DEVNULL,
+            stdin=more.pop("stdin", subprocess.DEVNULL),
             **more,
         )
 

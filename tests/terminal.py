@@ -31,11 +31,19 @@ class Told:
         return screen(self.raw)
 
 
-def in_terminal(start: Callable[..., Popen[str]], *arguments: str, columns: int = 100, **environ: str) -> Told:
-    """Start a program by ``start`` (:meth:`tests.site.Site.start`) in a terminal of its own, to its end."""
+def in_terminal(
+    start: Callable[..., Popen[str]], *arguments: str, columns: int = 100, typed: str = "", **environ: str
+) -> Told:
+    """Start a program by ``start`` (:meth:`tests.site.Site.start`) in a terminal of its own, to its end.
+
+    What is ``typed`` there it finds on its standard input.
+    """
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     more: dict[str, Any] = {"environ": {"TERM": "xterm-256color", "NO_COLOR": "", **environ}}
+    if typed:
+        more["stdin"] = theirs
+        os.write(ours, typed.encode())
     with start(*arguments, stdout=theirs, stderr=theirs, **more) as process:
         os.close(theirs)
         heard = b""

@@ -52,6 +52,7 @@ def verify(
     context, clock = context_of(ctx), SystemClock()
     output = context.output(as_json=as_json)
     share, settings = _share(sample), context.loaded().settings
+    context.start_log()
     os.nice(_NICE)
     stopped: list[int] = []
     store = open_store(settings.store, worker=worker_name())

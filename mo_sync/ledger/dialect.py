@@ -14,6 +14,7 @@ from sqlalchemy.dialects.sqlite import dml as sqlite_dml
 from sqlalchemy.sql import ColumnElement
 
 __all__ = [
+    "ALONE",
     "VALUES",
     "Insert",
     "among",
@@ -23,11 +24,13 @@ __all__ = [
     "driver_code",
     "insert",
     "lock_for_migration",
+    "outside",
     "random_token",
     "reading",
     "shell_word",
     "skips_locked",
     "take_turns_recording",
+    "tidy",
     "trouble_of",
 ]
 
@@ -136,6 +139,15 @@ def reading(dialect: str) -> dict[str, Any]:
     return {}
 
 
+ALONE: Final = "mo_sync_alone"
+
+
+def outside(dialect: str) -> dict[str, Any]:
+    """Execution options for statements outside of any transaction."""
+    # SQLAlchemy's own AUTOCOMMIT would leave SQLite's driver beginning transactions of its own afterwards.
+    return {"isolation_level": "AUTOCOMMIT"} if dialect == "postgresql" else {ALONE: True}
+
+
 def lock_for_migration(connection: Connection) -> None:
     """Keep other migrations out until this transaction ends. SQLite's write lock is held already."""
     if connection.dialect.name == "postgresql":
@@ -150,6 +162,15 @@ def take_turns_recording(connection: Connection) -> None:
     """One recorder at a time, so that what it finds unknown stays so until it commits. So it is in SQLite anyway."""
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql(f"select pg_advisory_xact_lock({_RECORDING_LOCK})")
+
+
+def tidy(connection: Connection) -> bool:
+    """Empty the write-ahead log of a SQLite ledger into it; whether that could be done while others read. For a
+    connection that is in no transaction. PostgreSQL sees to its own."""
+    if connection.dialect.name == "postgresql":
+        return True
+    busy, _, _ = connection.exec_driver_sql("pragma wal_checkpoint(truncate)").one()
+    return not busy
 
 
 def driver_code(original: BaseException | None) -> str | None:

@@ -11,7 +11,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy import exc as sa
 
 from mo_sync.errors import ConfigurationError, LedgerOutOfReach
-from mo_sync.ledger.dialect import driver_code, trouble_of
+from mo_sync.ledger.dialect import ALONE, driver_code, trouble_of
 from mo_sync.ledger.ownfile import watch
 from mo_sync.settings import Ledger as LedgerSettings
 
@@ -168,15 +168,17 @@ def _sqlite(url: URL, settings: LedgerSettings) -> Engine:
         connection.isolation_level = None
         cursor = connection.cursor()
         _use_write_ahead_log(cursor, settings.busy_timeout)
-        for pragma in ("synchronous=full", "foreign_keys=on"):
+        # What is erased is overwritten, here and in the free pages.
+        for pragma in ("synchronous=full", "foreign_keys=on", "secure_delete=on"):
             cursor.execute(f"pragma {pragma}")
         cursor.close()
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         # A write lock taken at the beginning waits its turn; one asked for in the middle of a read fails at once.
-        immediate = connection.get_execution_options().get(WRITE)
-        connection.exec_driver_sql("begin immediate" if immediate else "begin")
+        options = connection.get_execution_options()
+        if not options.get(ALONE):
+            connection.exec_driver_sql("begin immediate" if options.get(WRITE) else "begin")
 
     return engine
 

@@ -12,7 +12,7 @@ from sqlalchemy.sql import ColumnElement
 from mo_sync.ledger.schema import attachment, message
 from mo_sync.lifecycle import State
 
-__all__ = ["Filters", "matching", "sent"]
+__all__ = ["Filters", "matching", "sent", "spellings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +50,10 @@ def matching(filters: Filters) -> list[ColumnElement[bool]]:
 def sent(filters: Filters) -> list[ColumnElement[bool]]:
     """The conditions on a message that are about its numbers."""
     numbers = (message.c.from_address, filters.from_address), (message.c.to_address, filters.to_address)
-    return [column.in_(_spellings(address)) for column, address in numbers if address is not None]
+    return [column.in_(spellings(address)) for column, address in numbers if address is not None]
 
 
-def _spellings(address: str) -> list[str]:
+def spellings(address: str) -> list[str]:
     """A phone number is written with and without its plus sign."""
     bare = address.removeprefix("+")
     return [bare, f"+{bare}"]

@@ -11,7 +11,7 @@ from typing import Self
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from mo_sync.ledger.dialect import reading
+from mo_sync.ledger.dialect import outside, reading, tidy
 from mo_sync.ledger.engine import WRITE, connect, shown, translated
 from mo_sync.ledger.migrate import bring_up_to_date
 from mo_sync.ledger.ownfile import still_there
@@ -66,6 +66,18 @@ class Ledger:
         with self._transaction(write=False) as connection:
             yield connection
 
+    def tidy(self, *, compact: bool = False) -> bool:
+        """Leave nothing in the write-ahead log of what was overwritten; whether that was possible while others read.
+
+        ``compact`` has the whole database written anew too, which takes its time and, for SQLite, as much room again:
+        then nothing of what was deleted is left in unused parts of pages either. Raises LedgerOutOfReach.
+        """
+        with self._writer, self._translating(), self._engine.connect() as connection:
+            alone = connection.execution_options(**outside(self.dialect))
+            if compact:
+                alone.exec_driver_sql("vacuum")
+            return tidy(alone)
+
     def close(self) -> None:
         """Close every connection. A second call does nothing."""
         self._engine.dispose()
@@ -75,19 +87,24 @@ class Ledger:
         _here.depth = getattr(_here, "depth", 0) + 1
         try:
             options = {WRITE: True} if write else reading(self.dialect)
-            with self._engine.connect().execution_options(**options) as connection:
+            with self._translating(), self._engine.connect().execution_options(**options) as connection:
                 still_there(connection)
                 with connection.begin():
                     yield connection
                 if write:  # else what was committed is where nobody will find it
                     still_there(connection)
+        finally:
+            _here.depth -= 1
+
+    @contextlib.contextmanager
+    def _translating(self) -> Iterator[None]:
+        try:
+            yield
         except SQLAlchemyError as error:
             ours = translated(error, self.name)
             if ours is None:
                 raise
             raise ours from error
-        finally:
-            _here.depth -= 1
 
     def __enter__(self) -> Self:
         return self

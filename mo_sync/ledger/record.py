@@ -24,6 +24,7 @@ from mo_sync.ledger.dialect import Insert, among, insert, take_turns_recording
 from mo_sync.ledger.engine import translated
 from mo_sync.ledger.ledger import Ledger
 from mo_sync.ledger.schema import attachment, event, message
+from mo_sync.ledger.veil import veiled
 from mo_sync.lifecycle import State
 from mo_sync.readings import plain
 
@@ -152,6 +153,7 @@ def _record_one(connection: Connection, item: Item, terms: _Terms) -> Recorded:
 
 def _record(connection: Connection, batch: Sequence[Item], terms: _Terms) -> list[Recorded]:
     take_turns_recording(connection)
+    batch, erased = veiled(connection, batch)
     known = _Known.of(connection, [parsed for _, parsed in batch])
     messages = [
         parsed.message
@@ -160,7 +162,7 @@ def _record(connection: Connection, batch: Sequence[Item], terms: _Terms) -> lis
         if isinstance(parsed, Envelope) and parsed.message and parsed.content_key not in known.by_content
     ]
     _record_messages(connection, messages, terms)
-    strangers = _record_attachments(connection, messages, terms)
+    strangers = _record_attachments(connection, messages, terms, erased)
     return _record_events(connection, batch, terms, known, strangers)
 
 
@@ -216,13 +218,17 @@ def _gaining(dialect: str) -> Insert:
     return statement.on_conflict_do_update(index_elements=["id"], set_=filled, where=gained)
 
 
-def _record_attachments(connection: Connection, messages: Iterable[MoMessage], terms: _Terms) -> dict[str, list[str]]:
-    """Insert what is new; which attachments of which messages belong to another message already."""
+def _record_attachments(
+    connection: Connection, messages: Iterable[MoMessage], terms: _Terms, erased: frozenset[str]
+) -> dict[str, list[str]]:
+    """Insert what is new and was not erased; which attachments of which messages belong to another message already."""
     rows: dict[str, list[Any]] = {}
     owners: dict[str, str] = {}
     wanted: set[tuple[str, str]] = set()
     for said in messages:
         for position, attachment_id in enumerate(said.attachment_ids):
+            if attachment_id in erased:
+                continue
             wanted.add((attachment_id, said.message_id))
             if attachment_id not in rows:
                 rows[attachment_id] = _attachment_row(said, attachment_id, position, terms)

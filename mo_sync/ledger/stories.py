@@ -20,6 +20,7 @@ from mo_sync.ledger.rows import (
     rows,
 )
 from mo_sync.ledger.schema import application, attachment, attempt, event, intervention, message
+from mo_sync.ledger.veil import known_key
 from mo_sync.readings import plain
 
 __all__ = ["Story", "find_story"]
@@ -56,6 +57,11 @@ def _find(connection: Connection, wanted: str) -> tuple[str, str]:
     for kind, column in places:
         if connection.execute(select(column).where(column == wanted)).first() is not None:
             return kind, wanted
+    veil = known_key(connection)
+    stand_ins = [(kind, column, veil(kind, wanted)) for kind, column in places] if veil is not None else []
+    for kind, column, stand_in in stand_ins:
+        if connection.execute(select(column).where(column == stand_in)).first() is not None:
+            return kind, stand_in
     candidates: list[tuple[str, str]] = []
     for kind, column in places:
         begins = begins_with(connection.dialect.name, column, wanted)

@@ -19,7 +19,7 @@ The contract, which ``tests/contract/test_store.py`` holds every implementation 
   whoever died before may not have done), others are replaced at one stroke. Whoever stops inside keeps others of that
   key waiting, and those wait with nothing of that key in the ledger: what is called stored is never replaced later.
 - Errors of the disk are ``OSError`` with an ``errno``, told for each file of a batch: one bad file costs no other.
-- ``discard`` and ``remove`` may be repeated, ``sweep`` may be run by many at once.
+- ``discard``, ``remove`` and ``purge`` may be repeated, ``sweep`` may be run by many at once.
 - Whatever a dead process left behind is found and removed by the next ``sweep`` of any process.
 - ``stage``, the methods of :class:`Staged`, ``open``, ``size`` and ``free_bytes`` may be called by any thread; one
   staged file belongs to one thread at a time.
@@ -141,6 +141,11 @@ class Store(Protocol):
 
     def set_aside(self, key: str) -> str:
         """Move it, durably, to ``lost+found/``, where nobody looks for it but people; its key there. Raises OSError."""
+
+    def purge(self, key: str) -> int:
+        """Remove it, durably, and all others of that name, whatever their ending (which is what a file was taken for),
+        also from ``lost+found/``; how many files that were. Raises OSError.
+        """
 
     def free_bytes(self) -> int:
         """How much may still be written. Raises StoreOutOfReach."""

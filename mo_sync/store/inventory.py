@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -11,11 +13,13 @@ from typing import Final
 from mo_sync.store.base import Resting
 from mo_sync.store.folders import Folders, parts_of
 
-__all__ = ["set_aside", "walked"]
+__all__ = ["namesakes", "set_aside", "walked"]
 
 _LOST: Final = "lost+found"
 """As file systems call it; where the store is a whole one, that has a folder of this name already."""
 _MOST_NAMES: Final = 10_000
+_SET_ASIDE: Final = re.compile(r"^\d+~")
+"""What is put before a name that is taken already."""
 
 
 def walked(root: Path) -> Iterator[Resting]:
@@ -50,6 +54,23 @@ def set_aside(folders: Folders, key: str) -> str:
             os.rename(name, other, src_dir_fd=home, dst_dir_fd=there)
             return "/".join((_LOST, *way, other))
     raise OSError(errno.EEXIST, f"there are too many of {key} in {_LOST} already")
+
+
+def namesakes(folders: Folders, key: str) -> list[str]:
+    """The keys of all files that bear this name, with whatever ending, and of what was set aside of them.
+
+    Raises OSError.
+    """
+    *way, name = parts_of(key)
+    stem = name.rpartition(".")[0] or name
+    found: list[str] = []
+    for place in (tuple(way), (_LOST, *way)):
+        with contextlib.suppress(FileNotFoundError):
+            names = os.listdir(folders.find(place))  # noqa: PTH208  of a descriptor
+            found += [
+                "/".join((*place, one)) for one in sorted(names) if _SET_ASIDE.sub("", one).rpartition(".")[0] == stem
+            ]
+    return found
 
 
 def _is_there(name: str, folder: int) -> bool:

@@ -24,7 +24,7 @@ from mo_sync.store.checkup import check_up
 from mo_sync.store.durable import SyncCrew
 from mo_sync.store.folders import FOLDER_MODE, Folders, Parts, parts_of
 from mo_sync.store.incoming import Incoming, LocalStaged, dead_workers, live_workers
-from mo_sync.store.inventory import set_aside, walked
+from mo_sync.store.inventory import namesakes, set_aside, walked
 
 __all__ = ["LocalStore"]
 
@@ -143,6 +143,11 @@ class LocalStore:
                 if trouble is not None:
                     raise trouble
         return there
+
+    def purge(self, key: str) -> int:
+        with Folders(self.root, self._known) as folders:
+            keys = namesakes(folders, key)
+        return sum(map(self.remove, keys))
 
     def free_bytes(self) -> int:
         try:

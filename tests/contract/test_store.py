@@ -232,6 +232,33 @@ def test_removing_is_told_once_and_may_be_repeated(store: Store) -> None:
     assert put(store, b"again", lease="another") == Placed()
 
 
+def test_a_purge_takes_all_of_a_name_and_what_was_set_aside_of_it_and_nothing_else(store: Store) -> None:
+    day = "2026/11/20"
+    for number, ending in enumerate(("jpg", "jpg", "png", "bin")):
+        put(store, b"x", f"{day}/m/0-a.{ending}", f"aside-{number}")
+        store.set_aside(f"{day}/m/0-a.{ending}")
+    others = [
+        f"{day}/m/1-a.jpg",
+        f"{day}/m/0-ab.jpg",
+        f"{day}/m/0-a.b.jpg",
+        f"{day}/n/0-a.jpg",
+        f"quarantine/{day}/m/0-a.jpg",
+    ]
+    for number, key in enumerate([*others, f"{day}/m/0-a.gif"]):
+        put(store, b"x", key, f"lease-{number}")
+    put(store, b"x", f"{day}/m/1-a.png", "other-aside")
+    kept = store.set_aside(f"{day}/m/1-a.png")
+
+    assert store.purge(f"{day}/m/0-a.bin") == 5
+    assert store.purge(f"{day}/m/0-a.bin") == 0
+    assert store.purge(f"{day}/nothing/0-a.bin") == 0
+
+    assert [one.key for one in store.resting()] == sorted(others)
+    assert store.size(kept) == 1
+    with pytest.raises(OSError):
+        store.purge("../x")
+
+
 def test_an_empty_batch_is_answered_with_nothing(store: Store) -> None:
     assert (store.harden([]), store.place([])) == ([], [])
 

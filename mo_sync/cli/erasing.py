@@ -1,0 +1,194 @@
+"""``mo-sync ledger erase``: what a person has the right to have forgotten."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from mo_sync.cli.context import Context, context_of
+from mo_sync.cli.deeds import by_whom
+from mo_sync.cli.filtering import AsJson, DryRun
+from mo_sync.cli.output import Output, bytes_text
+from mo_sync.clock import SystemClock
+from mo_sync.errors import ExitCode, UsageError
+from mo_sync.feeds.dropcopies import remove_copies
+from mo_sync.ledger import Ledger, queries
+from mo_sync.ledger.erasure import Scope, scope
+from mo_sync.ledger.filters import spellings
+from mo_sync.ledger.interventions import By
+from mo_sync.ledger.veil import ERASED
+from mo_sync.presence import worker_name
+from mo_sync.store import open_store
+from mo_sync.upkeep.erase import Report
+from mo_sync.upkeep.erase import erase as erase_all
+
+__all__ = ["erase"]
+
+_PATIENCE_S = 30.0
+_SHORTEST_NUMBER = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What the report of an erasure says; nothing in it is personal."""
+
+    at: datetime
+    by: str
+    reason: str | None
+    report: Report
+    copies: list[str]
+    bytes: int
+    vacuumed: bool
+
+
+def erase(
+    ctx: typer.Context,
+    wanted: Annotated[
+        list[str] | None, typer.Argument(metavar="[ID]...", help="Messages, attachments, or events that are neither.")
+    ] = None,
+    *,
+    sender: Annotated[
+        str | None, typer.Option("--from", metavar="NUMBER", help="All that this number ever sent.")
+    ] = None,
+    reason: Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why; the ledger keeps it.")] = None,
+    vacuum: Annotated[
+        bool, typer.Option("--vacuum", help="Write the ledger anew, so that no unused page holds a trace.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> int:
+    """Forget for good: files, texts, numbers, the events as they came, and their copies in the drop folder.
+
+    What stays is how many there were and a keyed hash of each id, so that an event which comes again brings nothing
+    back. Backups and exports are not reached. --json prints the report for the records.
+
+    Example: mo-sync ledger erase --from +14085550100 --reason "request 4711" --vacuum
+    """
+    context = context_of(ctx)
+    output, settings = context.output(as_json=as_json), context.loaded().settings
+    context.start_log()
+    numbers = _numbers(sender)
+    if not wanted and not numbers:
+        raise UsageError("nothing-chosen", "it was not said what to erase", hint="name ids, or a number with --from")
+    with Ledger.open(settings.ledger) as ledger:
+        chosen, names = _chosen(ledger, wanted or [], numbers)
+        if dry_run or not _agreed(output, chosen, yes=yes):
+            _tell_scope(output, chosen, dry_run=dry_run)
+            return ExitCode.SETTLED
+        done = _erased(context, ledger, chosen, names, by_whom(reason, context.environ), vacuum=vacuum)
+    _tell(output, done)
+    return ExitCode.WORK_REMAINS if done.report.left else ExitCode.SETTLED
+
+
+def _numbers(sender: str | None) -> list[str]:
+    if sender is None:
+        return []
+    digits = sender.removeprefix("+")
+    if not digits.isdecimal() or len(digits) < _SHORTEST_NUMBER:
+        hint = "as events have it: +14085550100"
+        raise UsageError("number-not-understood", "this is no phone number", item="--from", hint=hint)
+    return spellings(sender)
+
+
+def _chosen(ledger: Ledger, wanted: list[str], numbers: list[str]) -> tuple[Scope, set[str]]:
+    """What is to be erased, and the names by which copies of its events are found."""
+    stories = [queries.find_story(ledger, name) for name in wanted]
+    whole = [story for story in stories if story.kind != "attachment"]
+    found = scope(
+        ledger,
+        message_ids=[story.message.id for story in whole if story.message is not None],
+        attachment_ids=[story.id for story in stories if story.kind == "attachment"],
+        event_keys=[story.id for story in whole if story.message is None],
+        sender=numbers,
+    )
+    names = {*found.messages, *found.attachments, *(number.removeprefix("+") for number in numbers)}
+    names |= {story.id for story in whole if not story.id.startswith(ERASED)}
+    return found, names
+
+
+def _agreed(output: Output, chosen: Scope, *, yes: bool) -> bool:
+    if yes or not (chosen.messages or chosen.attachments or chosen.events):
+        return True
+    if not (sys.stdin.isatty() and output.terminal):
+        raise UsageError("not-agreed", "nothing is erased without --yes here", hint="--dry-run says what would be")
+    typer.echo(f"{_words(chosen)} will be erased for good.", err=True)
+    return typer.confirm("Go on?", err=True)
+
+
+def _erased(context: Context, ledger: Ledger, chosen: Scope, names: set[str], by: By, *, vacuum: bool) -> _Done:
+    settings, clock = context.loaded().settings, SystemClock()
+    store = open_store(settings.store, worker=worker_name())
+    copies: list[str] = []
+    left: dict[str, str] = {}
+    try:
+        with context.output().progress("messages and attachments") as bar:
+            bar.expect(len(chosen.messages) + len(chosen.attachments))
+            report = erase_all(
+                ledger, store, chosen, by=by, clock=clock, patience_s=_PATIENCE_S, told=lambda: bar.advance(1)
+            )
+    finally:
+        store.close()
+    if settings.drop.path is not None and names:
+        copies, left = remove_copies(settings.drop.path, names)
+    if not ledger.tidy(compact=vacuum):
+        left["ledger"] = "others read it just now: its write-ahead log may still hold what was erased"
+    report = replace(report, left=report.left | left)
+    return _Done(clock.now(), by.who or "", by.reason, report, copies, chosen.bytes, vacuum)
+
+
+def _words(chosen: Scope) -> str:
+    told = [
+        f"{len(found):,} {name}{'' if len(found) == 1 else 's'}"
+        for name, found in (("message", chosen.messages), ("attachment", chosen.attachments), ("event", chosen.events))
+        if found
+    ]
+    files = f" with {chosen.files:,} files ({bytes_text(chosen.bytes)})" if chosen.files else ""
+    return " and ".join(told or ["nothing"]) + files
+
+
+def _tell_scope(output: Output, chosen: Scope, *, dry_run: bool) -> None:
+    if output.as_json:
+        counts = {"messages": len(chosen.messages), "attachments": len(chosen.attachments)}
+        counts |= {"events": len(chosen.events), "files": chosen.files, "bytes": chosen.bytes}
+        output.json({"erased": False, "dry_run": dry_run, **counts})
+    else:
+        output.say(f"{_words(chosen)} would be erased" if dry_run else "nothing was erased")
+
+
+def _tell(output: Output, done: _Done) -> None:
+    report = done.report
+    if output.as_json:
+        output.json(
+            {
+                "erased": True,
+                "at": done.at,
+                "by": done.by,
+                "reason": done.reason,
+                "messages": report.messages,
+                "attachments": report.attachments,
+                "events": report.events,
+                "files": report.files,
+                "copies": len(done.copies),
+                "vacuumed": done.vacuumed,
+                "left": report.left,
+            }
+        )
+        return
+    if not (report.messages or report.attachments or report.events or report.files or done.copies):
+        output.say("nothing was erased: there is nothing of it, or it was erased before")
+    else:
+        output.say(
+            f"erased: {len(report.messages):,} messages, {len(report.attachments):,} attachments, "
+            f"{report.events:,} events; {report.files:,} files and {len(done.copies):,} copies of events removed"
+        )
+    for name, why in report.left.items():
+        output.warn(f"left: {name}: {why}")
+    if report.left:
+        output.say("the same command again does what is left")
+    elif not done.vacuumed:
+        output.say("unused pages of the ledger may hold traces: --vacuum writes it anew")

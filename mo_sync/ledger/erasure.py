@@ -1,0 +1,223 @@
+"""Erasing what was said and by whom: rows lose it at once, files after them; what stands for their ids stays.
+
+First one transaction takes everything personal out of a message's rows: only where its files are is still there, in
+``location``. Then each file is removed and its ``location`` cleared. Whoever is stopped between the two leaves erased
+attachments that have a location, and :func:`unfinished` finds them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, and_, delete, func, insert, literal, not_, null, or_, select, update
+from sqlalchemy.sql import ColumnElement
+
+from mo_sync.ledger.dialect import take_turns_recording
+from mo_sync.ledger.interventions import By, note
+from mo_sync.ledger.ledger import Ledger
+from mo_sync.ledger.schema import UtcTime, attachment, attempt, event, intervention, is_in, message, notification
+from mo_sync.ledger.veil import ERASED, Veil, key_of
+from mo_sync.lifecycle import State
+from mo_sync.naming import key
+
+__all__ = ["Erased", "Scope", "erase_attachment", "erase_message", "erase_unread", "file_gone", "scope", "unfinished"]
+
+_DEED: Final = "erase"
+_KEPT: Final = ("application_id", "position", "attempts", "absences", "content_type", "size", "created_at")
+"""Of an attachment: nothing that tells who sent it, or what."""
+_UNREAD: Final = (event.c.message_id.is_(None), event.c.state.in_(("rejected", "ignored")))
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What an erasure is about: whole messages, attachments of others, and events that announce none of ours."""
+
+    messages: tuple[str, ...]
+    attachments: tuple[str, ...]
+    events: tuple[int, ...]
+    files: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What stands for them now. ``busy`` are attachments that are being fetched: then nothing was changed."""
+
+    messages: tuple[str, ...] = ()
+    attachments: tuple[str, ...] = ()
+    events: int = 0
+    busy: tuple[str, ...] = ()
+
+
+def scope(
+    ledger: Ledger,
+    *,
+    message_ids: Sequence[str] = (),
+    attachment_ids: Sequence[str] = (),
+    event_keys: Sequence[str] = (),
+    sender: Sequence[str] = (),
+) -> Scope:
+    """What would be erased. ``sender`` are the spellings of a number: all that it sent, and every event that names it
+    and announced no message of ours. ``event_keys`` are events of that kind too."""
+    chosen = or_(message.c.id.in_(message_ids), message.c.from_address.in_(sender))
+    with ledger.read() as connection:
+        fresh = message.c.id.not_like(f"{ERASED}%")
+        messages = connection.execute(select(message.c.id).where(chosen, fresh).order_by(message.c.id))
+        wanted = tuple(messages.scalars())
+        alone = attachment.c.id.in_(attachment_ids), attachment.c.message_id.not_in(wanted), not_(is_in(State.ERASED))
+        attachments = tuple(connection.execute(select(attachment.c.id).where(*alone)).scalars())
+        theirs = or_(attachment.c.id.in_(attachments), attachment.c.message_id.in_(wanted))
+        sums = select(func.count(), func.coalesce(func.sum(attachment.c.size), 0))
+        files, size = connection.execute(sums.where(theirs, attachment.c.location.is_not(None))).one()
+        named = select(event.c.id).where(event.c.event_key.in_(event_keys), *_UNREAD)
+        events = {*connection.execute(named).scalars(), *_naming(connection, sender)}
+    return Scope(wanted, attachments, tuple(sorted(events)), int(files), int(size))
+
+
+def erase_message(ledger: Ledger, message_id: str, by: By, *, now: datetime) -> Erased:
+    """Take everything personal out of a message, its attachments and its events, in one transaction.
+
+    While one of its attachments is being fetched nothing is changed: a file is on its way. Raises LedgerOutOfReach.
+    """
+    with ledger.begin() as connection:
+        take_turns_recording(connection)
+        places, busy = _attachments(connection, attachment.c.message_id == message_id)
+        known = connection.execute(select(message.c.id).where(message.c.id == message_id)).first() is not None
+        if busy or not known or message_id.startswith(ERASED):
+            return Erased(busy=busy)
+        veil = key_of(connection, now=now)
+        stand_in = veil("message", message_id)
+        nothing = {"application_id": message.c.application_id, "recorded_at": message.c.recorded_at}
+        found = select(literal(stand_in), *nothing.values(), message.c.recorded_at).where(message.c.id == message_id)
+        connection.execute(insert(message).from_select(["id", *nothing, "filed_at"], found))
+        attachments = tuple(
+            _erase(connection, veil, one, where, by, now=now, message_id=stand_in) for one, where in places.items()
+        )
+        events = _erase_events(connection, veil, event.c.message_id == message_id, message_id=stand_in)
+        connection.execute(delete(message).where(message.c.id == message_id))
+    return Erased((stand_in,), attachments, events)
+
+
+def erase_attachment(ledger: Ledger, attachment_id: str, by: By, *, now: datetime) -> Erased:
+    """The same for one attachment, whose message stays; the bytes of the events that announced it do not."""
+    with ledger.begin() as connection:
+        take_turns_recording(connection)
+        places, busy = _attachments(connection, attachment.c.id == attachment_id)
+        if busy or not places:
+            return Erased(busy=busy)
+        owner = select(attachment.c.message_id).where(attachment.c.id == attachment_id)
+        message_id = connection.execute(owner).scalar_one()
+        veil = key_of(connection, now=now)
+        where = places[attachment_id]
+        stand_in = _erase(connection, veil, attachment_id, where, by, now=now, message_id=message_id)
+        theirs = event.c.message_id == message_id
+        events = connection.execute(update(event).where(theirs).values(payload="")).rowcount
+    return Erased(attachments=(stand_in,), events=events)
+
+
+def erase_unread(ledger: Ledger, events: Sequence[int], *, now: datetime) -> int:
+    """Empty these events, which announced no message of ours: they were rejected or ignored. How many they were."""
+    with ledger.begin() as connection:
+        which = and_(event.c.id.in_(events), *_UNREAD)
+        return _erase_events(connection, key_of(connection, now=now), which, unread=True)
+
+
+def unfinished(ledger: Ledger) -> list[tuple[str, str]]:
+    """Erased attachments whose files are still to be removed: what stands for their ids, and their keys."""
+    query = select(attachment.c.id, attachment.c.location)
+    left = is_in(State.ERASED), attachment.c.location.is_not(None)
+    with ledger.read() as connection:
+        return [(row.id, row.location) for row in connection.execute(query.where(*left))]
+
+
+def file_gone(ledger: Ledger, stand_in: str, location: str) -> None:
+    """Its file was removed: forget where it was."""
+    same = attachment.c.id == stand_in, attachment.c.location == location, is_in(State.ERASED)
+    with ledger.begin() as connection:
+        connection.execute(update(attachment).where(*same).values(location=None))
+
+
+def _attachments(connection: Connection, which: ColumnElement[bool]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """The keys by the ids, which are locked, and those that are being fetched.
+
+    One that has no file may have had one, or be about to: its key is what it would be, but for the ending.
+    """
+    columns = (attachment.c[name] for name in ("id", "state", "location", "message_id", "position"))
+    query = select(*columns, message.c.filed_at).join(message, message.c.id == attachment.c.message_id)
+    locked = query.where(which).order_by(attachment.c.id).with_for_update(of=attachment)
+    rows = [row for row in connection.execute(locked) if not row.id.startswith(ERASED)]
+    places = {
+        row.id: row.location
+        or key(
+            filed_at=row.filed_at,
+            message_id=row.message_id,
+            position=row.position,
+            attachment_id=row.id,
+            extension="bin",
+        )
+        for row in rows
+    }
+    return places, tuple(row.id for row in rows if row.state == State.FETCHING.value)
+
+
+def _erase(connection: Connection, veil: Veil, old: str, where: str, by: By, *, now: datetime, message_id: str) -> str:
+    """A row of another id takes its place, since others point at it; what it said of the file is not taken along."""
+    new = veil("attachment", old)
+    connection.execute(update(intervention).where(intervention.c.attachment_id == old).values(reason=None))
+    note(connection, _DEED, attachment.c.id == old, by, now=now)
+    kept: dict[str, Any] = {name: attachment.c[name] for name in _KEPT}
+    values = kept | {
+        "id": literal(new),
+        "message_id": literal(message_id),
+        "state": literal(State.ERASED.value),
+        "location": literal(where),
+        "deadline_at": literal(now, UtcTime()),
+        "updated_at": literal(now, UtcTime()),
+        "error": literal(f"erased by {by.who or 'somebody'}"),
+    }
+    found = select(*values.values()).where(attachment.c.id == old)
+    connection.execute(insert(attachment).from_select(list(values), found))
+    for table, words in ((attempt, {"error": null()}), (intervention, {}), (notification, {})):
+        moved = update(table).where(table.c.attachment_id == old)
+        connection.execute(moved.values({"attachment_id": new, **words}))
+    connection.execute(delete(attachment).where(attachment.c.id == old))
+    return new
+
+
+def _erase_events(
+    connection: Connection,
+    veil: Veil,
+    which: ColumnElement[bool],
+    *,
+    message_id: str | None = None,
+    unread: bool = False,
+) -> int:
+    rows = connection.execute(select(event.c.id, event.c.event_key, event.c.content_key).where(which)).all()
+    for row in rows:
+        values: dict[str, Any] = {
+            "event_key": veil("event", row.event_key),
+            "content_key": veil("content", row.content_key) if row.content_key else None,
+            "source": "erased",
+            "payload": "",
+            "message_id": message_id,
+            "reason": "erased on request" if unread else None,
+        }
+        if unread:
+            values["state"] = "ignored"  # else it would wait for a person for ever
+        connection.execute(update(event).where(event.c.id == row.id).values(values))
+    return len(rows)
+
+
+def _naming(connection: Connection, sender: Sequence[str]) -> list[int]:
+    """The events without a message whose bytes have this number in them, and not as a part of a longer one."""
+    if not sender:
+        return []
+    number = re.compile("|".join(rf"(?<!\d){re.escape(one)}(?!\d)" for one in sender))
+    named = or_(*(event.c.payload.contains(one, autoescape=True) for one in sender))
+    query = select(event.c.id, event.c.payload).where(*_UNREAD, named)
+    found = connection.execution_options(yield_per=50).execute(query)
+    return [row.id for row in found if number.search(row.payload)]

@@ -1,0 +1,244 @@
+"""Erasing, on every database: nothing personal stays, nothing comes back, and nothing else is touched."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import text
+
+from mo_sync.errors import UsageError
+from mo_sync.events import RawEvent, Rejected
+from mo_sync.ledger import Ledger, queries
+from mo_sync.ledger.claims import claim, settle
+from mo_sync.ledger.erasure import (
+    Erased,
+    Scope,
+    erase_attachment,
+    erase_message,
+    erase_unread,
+    file_gone,
+    scope,
+    unfinished,
+)
+from mo_sync.ledger.interventions import By
+from mo_sync.ledger.record import Recorded, record
+from mo_sync.ledger.schema import metadata
+from mo_sync.ledger.veil import ERASED
+from mo_sync.verdicts import Verdict
+from tests.ledgers import NOW, announced, bare, column, failed, later, one, raw, recorded, rows, settlement, stored
+
+ME = By("me", "request 4711")
+ANNA, BERT = "+14085550100", "+14085550199"
+
+
+def everything(ledger: Ledger) -> str:
+    """All that the ledger says, in one text."""
+    with ledger.read() as connection:
+        return "\n".join(
+            repr(tuple(row)) for name in metadata.tables for row in connection.execute(text(f"select * from {name}"))
+        )
+
+
+@pytest.fixture
+def filled(ledger: Ledger) -> Ledger:
+    """Two messages of Anna, with a file that is stored, one that failed and one that waits; and one of Bert."""
+    recorded(
+        ledger,
+        announced("E1", "M1", ["A1", "A2"], from_address=ANNA, message_body="my secret"),
+        announced("E2", "M2", ["A3"], from_address=ANNA, message_body="my other secret"),
+        announced("E3", "M3", ["A4", "A5"], from_address=BERT, message_body="not yours"),
+    )
+    leases = {lease.attachment_id: lease for lease in claim(ledger, worker="w", count=9, now=later(0), lease_s=60)}
+    outcomes = {"A1": stored(leases["A1"], filename="anna.jpg"), "A2": failed(Verdict.PERMANENT, code="anna said")}
+    outcomes |= {"A4": stored(leases["A4"])}
+    batch = [settlement(leases[name], outcome, now=later(1)) for name, outcome in outcomes.items()]
+    assert all(settle(ledger, batch, worker="w"))
+    with ledger.begin() as connection:
+        connection.execute(text("update attachment set state='pending', lease=null, due_at=created_at where lease>''"))
+    return ledger
+
+
+def test_all_that_a_number_sent_is_found_and_nothing_of_another(filled: Ledger) -> None:
+    found = scope(filled, sender=[ANNA, ANNA[1:]])
+
+    assert found == Scope(("M1", "M2"), (), (), 1, 20_480)
+    assert scope(filled, message_ids=["M3"], attachment_ids=["A3", "A5", "nothing"]) == Scope(
+        ("M3",), ("A3",), (), 1, 20_480
+    )
+    assert scope(filled, sender=["+1408555"]) == Scope((), (), (), 0, 0)
+
+
+def test_nothing_of_an_erased_message_stays_and_others_are_as_they_were(filled: Ledger) -> None:
+    before = rows(filled, "select * from v_attachment where message_id = 'M3' order by id")
+
+    done = erase_message(filled, "M1", ME, now=later(9))
+
+    assert (len(done.messages), len(done.attachments), done.events, done.busy) == (1, 2, 1, ())
+    for stand_in, location in unfinished(filled):
+        file_gone(filled, stand_in, location)
+    said = everything(filled)
+    for trace in ("M1", "A1", "A2", "E1'", "my secret", "anna.jpg", "ab" * 32):
+        assert trace not in said.replace("M3", "").replace("ab" * 32 + "', '2026/11/19//0-A4.jpg", ""), trace
+    assert said.count(ANNA) == 2  # the other message of Anna, and the event that announced it
+    assert rows(filled, "select * from v_attachment where message_id = 'M3' order by id") == before
+    erased = rows(filled, "select id, message_id, state, location, size from attachment where state = 'erased'")
+    assert {row["message_id"] for row in erased} == set(done.messages)
+    assert {row["id"] for row in erased} == set(done.attachments)
+    assert all(name.startswith(ERASED) for name in (*done.messages, *done.attachments))
+    assert sorted(column(filled, "select coalesce(size, 0) from attachment where state = 'erased'")) == [0, 20_480]
+
+
+def test_where_its_files_are_is_known_until_they_are_gone(filled: Ledger) -> None:
+    done = erase_message(filled, "M1", ME, now=later(9))
+
+    left = dict(unfinished(filled))
+
+    day = "2026/11/19/M1"
+    assert sorted(left.values()) == [f"{day}/0-A1.jpg", f"{day}/1-A2.bin"]
+    assert set(left) == set(done.attachments)
+    for stand_in, location in left.items():
+        file_gone(filled, stand_in, location)
+    assert unfinished(filled) == []
+
+
+def test_the_history_says_who_erased_it_and_why_and_nothing_that_was_said_before(filled: Ledger) -> None:
+    [_, attachment] = erase_message(filled, "M1", ME, now=later(9)).attachments
+
+    assert rows(filled, "select attachment_id, deed, who, reason, state from intervention where state = 'failed'") == [
+        {"attachment_id": attachment, "deed": "erase", "who": "me", "reason": "request 4711", "state": "failed"}
+    ]
+    assert one(filled, "select outcome, code, error from attempt where attachment_id = :id", id=attachment) == {
+        "outcome": "permanent",
+        "code": "anna said",
+        "error": None,
+    }
+
+
+SAID = {"from_address": ANNA, "message_body": "my secret"}
+REPLAYS = {
+    "the same announcement": lambda: announced("E1", "M1", ["A1", "A2"], **SAID),
+    "the same without an id": lambda: bare("M1", ["A1", "A2"], **SAID),
+    "the same with another id": lambda: announced("E7", "M1", ["A1", "A2"], **SAID),
+    "another of the same message": lambda: announced("E8", "M1", ["A1", "A9"], from_address=ANNA, message_body="x"),
+}
+
+
+@pytest.mark.parametrize("name", REPLAYS)
+def test_a_replay_brings_nothing_back(filled: Ledger, name: str) -> None:
+    erase_message(filled, "M1", ME, now=later(9))
+    messages = column(filled, "select id from message order by id")
+    attachments = column(filled, "select id from attachment order by id")
+
+    for _ in range(2):
+        [outcome] = recorded(filled, REPLAYS[name]())
+        assert outcome in (Recorded.DUPLICATE, Recorded.IGNORED)
+
+    assert column(filled, "select id from message order by id") == messages
+    assert column(filled, "select id from attachment order by id") == attachments
+    assert "my secret" not in everything(filled)
+    assert not column(filled, "select payload from event where message_id not in ('M2', 'M3') and payload <> ''")
+    assert column(filled, "select sum(deliveries) from event where event_key like 'erased:%'") == [3]
+
+
+def test_a_batch_with_something_erased_in_it_records_the_rest(filled: Ledger) -> None:
+    erase_message(filled, "M1", ME, now=later(9))
+
+    outcomes = recorded(
+        filled, REPLAYS["the same announcement"](), announced("E20", "M20", ["A20"]), announced("E3", "M3")
+    )
+
+    assert outcomes == [Recorded.DUPLICATE, Recorded.NEW, Recorded.DUPLICATE]
+    assert column(filled, "select state from attachment where id = 'A20'") == ["pending"]
+
+
+def test_one_attachment_goes_and_its_message_stays(filled: Ledger) -> None:
+    done = erase_attachment(filled, "A4", ME, now=later(9))
+
+    assert (done.messages, len(done.attachments), done.events) == ((), 1, 1)
+    assert one(filled, "select body, from_address from message where id = 'M3'") == {
+        "body": "not yours",
+        "from_address": BERT,
+    }
+    assert column(filled, "select payload from event where message_id = 'M3'") == [""]
+    [again] = recorded(filled, announced("E3b", "M3", ["A4", "A5", "A6"], from_address=BERT, message_body="not yours"))
+    assert again is Recorded.NEW
+    assert column(filled, "select id from attachment where message_id = 'M3' and state <> 'erased' order by id") == [
+        "A5",
+        "A6",
+    ]
+    assert column(filled, "select position from attachment where id = 'A6'") == [2]
+
+
+def test_what_is_being_fetched_is_left_whole(filled: Ledger) -> None:
+    lent = claim(filled, worker="w", count=9, now=later(2), lease_s=60)
+    before = everything(filled)
+
+    busy = [lease.attachment_id for lease in lent if lease.message_id == "M3"]
+    assert erase_message(filled, "M3", ME, now=later(9)) == Erased(busy=tuple(busy))
+    assert erase_attachment(filled, busy[0], ME, now=later(9)) == Erased(busy=(busy[0],))
+
+    assert everything(filled) == before
+
+
+def test_erasing_again_changes_nothing(filled: Ledger) -> None:
+    done = erase_message(filled, "M1", ME, now=later(9))
+    before = everything(filled)
+
+    assert erase_message(filled, "M1", ME, now=later(10)) == Erased()
+    assert erase_message(filled, done.messages[0], ME, now=later(10)) == Erased()
+    assert erase_attachment(filled, "A1", ME, now=later(10)) == Erased()
+    assert scope(filled, message_ids=[*done.messages], attachment_ids=[*done.attachments]).messages == ()
+    assert everything(filled) == before
+
+
+def test_events_that_could_not_be_read_are_emptied_when_they_name_the_number(filled: Ledger) -> None:
+    texts = {
+        "named": f'{{"from": "{ANNA}"',
+        "bare": f"from={ANNA[1:]};",
+        "longer": f"{ANNA}7",
+        "other": BERT,
+        "within": "914085550100",
+    }
+    said = {name: raw(content.encode()) for name, content in texts.items()}
+    record(
+        filled,
+        [(event, Rejected(f"raw:{name}", "no event", "byte 0")) for name, event in said.items()],
+        now=NOW,
+        give_up_after_s=9.0,
+    )
+
+    found = scope(filled, sender=[ANNA, ANNA[1:]], event_keys=["raw:other"])
+    assert erase_unread(filled, found.events, now=later(1)) == 3
+
+    left = column(filled, "select event_key from event where state = 'rejected' order by event_key")
+    assert left == ["raw:longer", "raw:within"]
+    again = record(filled, [(said["bare"], Rejected("raw:bare", "no event", "byte 0"))], now=NOW, give_up_after_s=9.0)
+    assert again == [Recorded.DUPLICATE]
+    assert ANNA[1:] + ";" not in everything(filled)
+
+
+def test_who_asks_for_what_was_erased_is_told_so(filled: Ledger) -> None:
+    done = erase_message(filled, "M1", ME, now=later(9))
+
+    assert queries.find_story(filled, "M1").id == done.messages[0]
+    assert queries.find_story(filled, "A2").attachments[0].error == "erased by me"
+    with pytest.raises(UsageError):
+        queries.find_story(filled, "M0")
+
+
+def test_two_ledgers_have_nothing_in_common(filled: Ledger, ledger: Ledger) -> None:
+    del ledger
+    erase_message(filled, "M1", ME, now=later(9))
+    [key] = column(filled, "select key from erasure_key")
+
+    assert len(bytes.fromhex(key)) == 32
+    erase_message(filled, "M2", ME, now=later(10))
+    assert column(filled, "select key from erasure_key") == [key]
+
+
+def test_an_event_of_the_feed_without_a_message_is_no_obstacle(filled: Ledger) -> None:
+    erase_message(filled, "M1", ME, now=later(9))
+    odd = RawEvent("test", b"odd", NOW)
+
+    assert record(filled, [(odd, Rejected("raw:1", "odd", "byte 0"))], now=NOW, give_up_after_s=1) == [
+        Recorded.REJECTED
+    ]

@@ -1,0 +1,100 @@
+"""Copies of events in the drop folder: found by what is in them, removed whole, and by their day."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from mo_sync.feeds.dropcopies import forget_days, remove_copies
+
+
+@pytest.fixture
+def drop(tmp_path: Path) -> Path:
+    for folder in ("done/2026-11-19", "done/2026-11-20", "rejected", "processing"):
+        (tmp_path / folder).mkdir(parents=True)
+    return tmp_path
+
+
+HOLDING = {
+    "json": b'{"message_id": "M1", "attachment_ids": "A7,A1"}',
+    "in the middle of a list": b'{"attachment_ids": "A7,A1,A8"}',
+    "xml": b"<id>A1</id>",
+    "packed": gzip.compress(b'{"message_id": "M1"}'),
+    "far in": b"x" * 3_000_000 + b' "M1" ' + b"y" * 3_000_000,
+    "over the edge of a piece": b" " * ((1 << 20) - 1) + b"M1",
+    "the number with its plus": b'"+14085550100"',
+    "the number without": b'"14085550100"',
+    "an odd id": b'"odd/id of theirs"',
+}
+NOT_HOLDING = {
+    "a longer id": b'"M11"',
+    "within an id": b'"xM1"',
+    "a longer number": b'"140855501001"',
+    "empty": b"",
+}
+NAMES = ["M1", "A1", "14085550100", "odd/id of theirs"]
+
+
+@pytest.mark.parametrize("name", HOLDING)
+def test_a_file_with_one_of_the_names_goes(drop: Path, name: str) -> None:
+    (drop / "done/2026-11-19/a.json").write_bytes(HOLDING[name])
+    (drop / "done/2026-11-20/b.json").write_bytes(b'"M2"')
+
+    assert remove_copies(drop, NAMES) == (["done/2026-11-19/a.json"], {})
+    assert not (drop / "done/2026-11-19/a.json").exists()
+    assert remove_copies(drop, NAMES) == ([], {})
+
+
+@pytest.mark.parametrize("name", NOT_HOLDING)
+def test_a_file_without_them_stays(drop: Path, name: str) -> None:
+    (drop / "done/2026-11-19/a.json").write_bytes(NOT_HOLDING[name])
+
+    assert remove_copies(drop, NAMES) == ([], {})
+    assert (drop / "done/2026-11-19/a.json").exists()
+
+
+def test_a_rejected_file_goes_with_its_explanation(drop: Path) -> None:
+    (drop / "rejected/a.json").write_bytes(b'"M1')
+    (drop / "rejected/a.json.error.txt").write_text("no JSON")
+
+    removed, left = remove_copies(drop, NAMES)
+
+    assert (removed, left) == (["rejected/a.json"], {})
+    assert list((drop / "rejected").iterdir()) == []
+
+
+def test_what_is_on_its_way_is_not_a_copy(drop: Path) -> None:
+    (drop / "waiting.json").write_bytes(b'"M1"')
+    (drop / "processing/taken.json").write_bytes(b'"M1"')
+
+    assert remove_copies(drop, NAMES) == ([], {})
+
+
+def test_links_are_not_followed_and_what_cannot_be_read_is_told(drop: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.write_bytes(b'"M1"')
+    (drop / "done/2026-11-19/link").symlink_to(outside)
+    (drop / "done/2026-11-19/cut.gz").write_bytes(gzip.compress(b"x" * 100)[:-9])
+
+    removed, left = remove_copies(drop, NAMES)
+
+    assert removed == []
+    assert left.keys() == {"done/2026-11-19/link", "done/2026-11-19/cut.gz"}
+    assert outside.exists()
+
+
+def test_days_are_forgotten_by_their_names(drop: Path) -> None:
+    for name in ("done/2026-11-19/a", "done/2026-11-20/b", "rejected/c"):
+        (drop / name).write_bytes(b"x")
+    (drop / "done/mine").mkdir()
+    os.symlink(drop / "rejected", drop / "done/2020-01-01")
+
+    assert forget_days(drop, before=date(2026, 11, 20)) == 1
+    assert forget_days(drop / "nowhere", before=date(2026, 11, 20)) == 0
+
+    assert sorted(path.name for path in (drop / "done").iterdir()) == ["2020-01-01", "2026-11-20", "mine"]
+    assert (drop / "rejected/c").exists()
