@@ -11,6 +11,7 @@ import typer
 
 from mo_sync.cli.context import Context, context_of
 from mo_sync.cli.filtering import AsJson, DryRun, Ids, filtered
+from mo_sync.cli.lettingout import LetOut, let_out
 from mo_sync.cli.listing import left_alone
 from mo_sync.clock import SystemClock
 from mo_sync.errors import ExitCode, UsageError
@@ -96,8 +97,9 @@ def release(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> int:
-    """Let go on what is held, attachments or messages; or an application that rests because of its credentials, its
-    credit or the gateway: then one of its attachments is tried at once, and the others follow when that goes well.
+    """Let go on what is held; let out of quarantine what you judged to be harmless; or try an application that rests
+    because of its credentials, its credit or the gateway: one of its attachments at once, the others when that goes
+    well. Out of quarantine goes only an attachment that is named itself, or what --state quarantined says.
 
     Example: mo-sync ledger release --state held --since 7d
 
@@ -150,19 +152,23 @@ def _do(
         )
         counts = would(ledger, deed, choice)
         count = sum(counts.values())
+        by = by_whom(reason, context.environ)
         if not dry_run:
-            count = _done(context, ledger, deed, choice, by=by_whom(reason, context.environ), expected=count)
+            count = _done(context, ledger, deed, choice, by=by, expected=count)
+        judged = let_out(context, ledger, choice, by, dry_run=dry_run) if deed is Deed.RELEASE else LetOut()
     theirs = {row.id: row for story in named for row in story.attachments}.values()
-    alone = [row for row in theirs if State(row.state) not in FROM[deed]]
+    alone = [row for row in theirs if State(row.state) not in FROM[deed] and row.id not in judged.meant]
     if output.as_json:
         stayed = [{"id": row.id, "state": row.state} for row in alone]
-        output.json({_DONE[deed]: count, "dry_run": dry_run, "left_alone": stayed})
-        return ExitCode.SETTLED
+        document = {_DONE[deed]: count, "dry_run": dry_run, "left_alone": stayed}
+        output.json(document | judged.as_json() if deed is Deed.RELEASE else document)
+        return judged.exit_code
     for row in alone:
         output.say(left_alone(row))
-    if count or not alone:
+    judged.tell(output, dry_run=dry_run)
+    if count or not (alone or judged.meant):
         output.say(_told(deed, count, counts, dry_run=dry_run))
-    return ExitCode.SETTLED
+    return judged.exit_code
 
 
 def _done(context: Context, ledger: Ledger, deed: Deed, choice: Choice, *, by: By, expected: int) -> int:

@@ -19,7 +19,7 @@ from mo_sync.ledger.ledger import Ledger
 from mo_sync.ledger.schema import UtcTime, application, attachment, intervention
 from mo_sync.lifecycle import Standing, State
 
-__all__ = ["FROM", "By", "Choice", "Deed", "intervene", "note", "would"]
+__all__ = ["FROM", "By", "Choice", "Deed", "chosen", "intervene", "note", "would"]
 
 _AT_ONCE: Final = 2_000
 
@@ -127,7 +127,12 @@ def would(ledger: Ledger, deed: Deed, choice: Choice) -> dict[State, int]:
 
 
 def _chosen(deed: Deed, choice: Choice) -> list[ColumnElement[bool]]:
-    conditions = [attachment.c.state.in_([state.value for state in FROM[deed]]), *matching(choice.filters)]
+    return [attachment.c.state.in_([state.value for state in FROM[deed]]), *chosen(choice)]
+
+
+def chosen(choice: Choice) -> list[ColumnElement[bool]]:
+    """The conditions on an attachment that is meant, all of which must hold."""
+    conditions = matching(choice.filters)
     if choice.ids or choice.message_ids:
         conditions.append(or_(attachment.c.id.in_(choice.ids), attachment.c.message_id.in_(choice.message_ids)))
     return conditions

@@ -10,7 +10,7 @@ from typing import Any, Final
 from sqlalchemy import Row, and_, func, or_, select, text, update
 from sqlalchemy.sql import ColumnElement
 
-from mo_sync.ledger.interventions import By, note
+from mo_sync.ledger.interventions import By, Choice, Deed, chosen, note
 from mo_sync.ledger.ledger import Ledger
 from mo_sync.ledger.schema import AT_REST, attachment
 from mo_sync.lifecycle import State
@@ -20,7 +20,9 @@ __all__ = [
     "filed",
     "found_whole",
     "known_locations",
+    "let_out",
     "put_undated_first",
+    "quarantined",
     "send_back",
     "settled_count",
     "still",
@@ -114,6 +116,29 @@ def send_back(ledger: Ledger, item: Filed, *, now: datetime, give_up_after_s: fl
     with ledger.begin() as connection:
         same = and_(*_same(item))
         note(connection, _DEED, same, By(who, reason), now=now)
+        return connection.execute(update(attachment).where(same).values(values)).rowcount == 1
+
+
+def quarantined(ledger: Ledger, choice: Choice) -> list[Filed]:
+    """What is quarantined, of those that are meant."""
+    columns = (attachment.c[name] for name in ("id", "location", "size", "sha256", "verified_at"))
+    query = select(*columns).where(attachment.c.state == State.QUARANTINED.value, *chosen(choice))
+    with ledger.read() as connection:
+        return [_filed(row) for row in connection.execute(query.order_by(attachment.c.id))]
+
+
+def let_out(ledger: Ledger, item: Filed, location: str, by: By, *, now: datetime) -> bool:
+    """A quarantined file lies at ``location`` too now, and is stored; whether it was still as it was looked at."""
+    values = {
+        "state": State.STORED.value,
+        "location": location,
+        "error": None,
+        "verified_at": now,
+        "updated_at": now,
+    }
+    same = and_(*_same(item), attachment.c.state == State.QUARANTINED.value)
+    with ledger.begin() as connection:
+        note(connection, Deed.RELEASE, same, by, now=now)
         return connection.execute(update(attachment).where(same).values(values)).rowcount == 1
 
 
