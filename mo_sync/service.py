@@ -10,6 +10,8 @@ import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import date
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -19,6 +21,7 @@ from mo_sync.backoff import Policy
 from mo_sync.clock import Clock, Drift
 from mo_sync.errors import ExitCode, LedgerOutOfReach
 from mo_sync.feeds.drop import DropFeed
+from mo_sync.feeds.dropcopies import forget_days
 from mo_sync.feeds.relay.spool import adopt
 from mo_sync.fetch import Fetcher, Inspection
 from mo_sync.gateway import Credentials, Gateway
@@ -31,9 +34,10 @@ from mo_sync.lifecycle import Settlement, Standing
 from mo_sync.presence import worker_name
 from mo_sync.reconciler import Reconciler, Worked
 from mo_sync.scan import Scanner
-from mo_sync.settings import Application, Retry, Scan, Settings
+from mo_sync.settings import Application, Drop, Retry, Scan, Settings
 from mo_sync.store import Store, open_store
 from mo_sync.tally import Standings, Tally, exit_code, log_settled
+from mo_sync.upkeep.rounds import Rounds
 
 __all__ = ["Service", "Summary", "furthest_s", "policy_of"]
 
@@ -106,6 +110,7 @@ class Service:
         self._opened = opened
         self._watchers: list[Callable[[Sequence[Settlement]], None]] = [log_settled, Standings().tell]
         self._drift = Drift(clock)
+        self.rounds = Rounds(ledger, store, settings, clock, worker, forget_days=partial(_forget_days, settings.drop))
         self._leases_count_from = clock.monotonic()
         self.reconciler = Reconciler(
             ledger=ledger,
@@ -264,6 +269,7 @@ class Service:
         self.settings = settings
         self.gateway.credentials.reload()
         self._fetcher.adopt(settings.limits, policy)
+        self.rounds.settings = settings
         self.reconciler.adopt(policy, settings.limits)
         try:
             released = applications.release(self.ledger, now=self.clock.now())
@@ -299,6 +305,10 @@ class Service:
 def furthest_s(policy: Policy) -> float:
     """No attachment and no application ever waits for longer than this, in seconds."""
     return max(policy.max_delay_s, policy.hold_s, policy.snooze_s, 2 * policy.base_s) + _SLACK_S
+
+
+def _forget_days(drop: Drop, before: date) -> int:
+    return forget_days(drop.path, before=before) if drop.path is not None else 0
 
 
 def _scanner(scan: Scan) -> Scanner | None:

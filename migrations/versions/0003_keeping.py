@@ -34,6 +34,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["attachment_id"], ["attachment.id"], name=op.f("fk_intervention_attachment_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_intervention")),
         comment="What people, or verify for them, did to attachments.",
+        sqlite_autoincrement=True,
     )
     op.create_index(op.f("ix_intervention_attachment_id"), "intervention", ["attachment_id"])
     op.create_table(
@@ -45,3 +46,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_erasure_key")),
         comment="The key of the hashes that stand for erased ids, so that they mean nothing in another ledger.",
     )
+    if op.get_bind().dialect.supports_comments:
+        cursor = "How far something has come that goes through the ledger, or through a feed, in pieces."
+        op.create_table_comment("cursor", cursor)

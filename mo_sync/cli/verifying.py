@@ -65,6 +65,7 @@ def verify(
                     store,
                     clock=clock,
                     share=share,
+                    orphans=share >= 1.0,
                     force=force,
                     stop=lambda: bool(stopped),
                     told=lambda _: bar.advance(1),

@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from typing import Protocol
 
 import structlog
@@ -30,6 +31,8 @@ _log = structlog.get_logger(__name__)
 
 _TICK_LIMIT_S = 60.0
 _WORK_FOR_S = 5.0
+_UPKEEP_S = 60.0
+_NICE = 19  # on Linux a thread's own, and the priority of its reading follows it (ioprio_set(2))
 
 Reload = Callable[[Settings], tuple[Settings, list[str]]]
 """Reads the settings again: the new ones, and the names of those that changed but need a restart."""
@@ -99,6 +102,7 @@ class Daemon:
         jobs = [
             Job("rescue", self._rescue, max(1.0, sync.lease / 4), max(_TICK_LIMIT_S, sync.lease)),
             Job("reconcile", self._reconcile, sync.interval, _TICK_LIMIT_S + sync.interval),
+            Job("upkeep", self._look_after, _UPKEEP_S, _UPKEEP_S + 2 * _TICK_LIMIT_S),
             Job("heartbeat", self._heartbeat, min(10.0, (self._systemd.watchdog_s or 20.0) / 3), _TICK_LIMIT_S),
         ]
         if service.drop is not None:
@@ -129,6 +133,21 @@ class Daemon:
             else:
                 _log.info("reconcile.resumed")
         if not worked.idle and worked.no_room is None:
+            self._nudge("reconcile")
+
+    def _look_after(self) -> None:
+        """On a thread of its own, whose low priority ends with it: the scheduler's are used again by others."""
+        done = Future[bool]()
+
+        def work() -> None:
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+            try:
+                done.set_result(self._service.rounds.make(self._stop, lambda: self._ticks.progressed("upkeep")))
+            except BaseException as error:  # noqa: BLE001  it is raised where the result is waited for
+                done.set_exception(error)
+
+        threading.Thread(target=work, name="upkeep", daemon=True).start()
+        if done.result():
             self._nudge("reconcile")
 
     def _heartbeat(self) -> None:

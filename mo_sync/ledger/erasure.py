@@ -8,7 +8,7 @@ attachments that have a location, and :func:`unfinished` finds them.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -24,7 +24,7 @@ from mo_sync.ledger.veil import ERASED, Veil, key_of
 from mo_sync.lifecycle import State
 from mo_sync.naming import key
 
-__all__ = ["Erased", "Scope", "erase_attachment", "erase_message", "erase_unread", "file_gone", "scope", "unfinished"]
+__all__ = ["Erased", "Scope", "erase_attachment", "erase_message", "erase_unread", "files_gone", "scope", "unfinished"]
 
 _DEED: Final = "erase"
 _KEPT: Final = ("application_id", "position", "attempts", "absences", "content_type", "size", "created_at")
@@ -126,19 +126,20 @@ def erase_unread(ledger: Ledger, events: Sequence[int], *, now: datetime) -> int
         return _erase_events(connection, key_of(connection, now=now), which, unread=True)
 
 
-def unfinished(ledger: Ledger) -> list[tuple[str, str]]:
-    """Erased attachments whose files are still to be removed: what stands for their ids, and their keys."""
+def unfinished(ledger: Ledger, *, after: str = "", count: int = 500) -> dict[str, str]:
+    """The next erased attachments whose files are still to be removed: the keys by what stands for their ids."""
     query = select(attachment.c.id, attachment.c.location)
-    left = is_in(State.ERASED), attachment.c.location.is_not(None)
+    left = is_in(State.ERASED), attachment.c.location.is_not(None), attachment.c.id > after
     with ledger.read() as connection:
-        return [(row.id, row.location) for row in connection.execute(query.where(*left))]
+        found = connection.execute(query.where(*left).order_by(attachment.c.id).limit(count))
+        return {row.id: row.location for row in found}
 
 
-def file_gone(ledger: Ledger, stand_in: str, location: str) -> None:
-    """Its file was removed: forget where it was."""
-    same = attachment.c.id == stand_in, attachment.c.location == location, is_in(State.ERASED)
+def files_gone(ledger: Ledger, places: Mapping[str, str]) -> None:
+    """Their files were removed: forget where they were."""
+    these = attachment.c.id.in_(places), attachment.c.location.in_(places.values()), is_in(State.ERASED)
     with ledger.begin() as connection:
-        connection.execute(update(attachment).where(*same).values(location=None))
+        connection.execute(update(attachment).where(*these).values(location=None))
 
 
 def _attachments(connection: Connection, which: ColumnElement[bool]) -> tuple[dict[str, str], tuple[str, ...]]:

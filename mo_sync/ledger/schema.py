@@ -234,6 +234,8 @@ intervention = Table(
     Column("who", Text, comment="By whom, as far as that is known."),
     Column("reason", Text, comment="Why."),
     comment="What people, or verify for them, did to attachments.",
+    # Numbers are never given again: by them others follow what changes.
+    sqlite_autoincrement=True,
 )
 
 erasure_key = Table(
@@ -280,7 +282,7 @@ cursor = Table(
     Column("name", Text, primary_key=True, comment="Whose place it is."),
     Column("value", Text, nullable=False, comment="The place."),
     Column("updated_at", UtcTime, nullable=False, comment="When it last moved."),
-    comment="How far a feed has read. Not used in this version.",
+    comment="How far something has come that goes through the ledger, or through a feed, in pieces.",
 )
 
 duty = Table(

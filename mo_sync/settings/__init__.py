@@ -10,11 +10,13 @@ from mo_sync.settings.model import (
     Metrics,
     OAuth,
     Relay,
+    Retention,
     Retry,
     Scan,
     Settings,
     Store,
     Sync,
+    Verify,
 )
 
 __all__ = [
@@ -27,9 +29,11 @@ __all__ = [
     "Metrics",
     "OAuth",
     "Relay",
+    "Retention",
     "Retry",
     "Scan",
     "Settings",
     "Store",
     "Sync",
+    "Verify",
 ]

@@ -13,7 +13,7 @@ from mo_sync.settings.model import Settings
 
 __all__ = ["Changes", "changes", "reloadable", "values_of"]
 
-_RELOADABLE = {"retry", "limits", "log"}
+_RELOADABLE = {"retry", "limits", "verify", "retention", "log"}
 _WHO_MAY_POST = ("basic", "basic_file", "bearer", "bearer_file", "networks", "trusted_proxies", "anonymous")
 # Both are handed to the feeds when they are made: a new event gets its deadline there, and its limit of size.
 _NEEDS_RESTART = {("limits", "max_event"), ("retry", "give_up_after")}

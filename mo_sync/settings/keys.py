@@ -189,7 +189,7 @@ _KINDS: Mapping[type, tuple[Any, str]] = {
 
 
 def _kind(field: FieldInfo) -> tuple[Any, str]:
-    readers = [getattr(note, "func", None) for note in field.metadata]
+    readers = [getattr(note, "func", None) for note in _notes(field)]
     if duration in readers:
         return "duration", "a duration"
     if size in readers:
@@ -204,6 +204,13 @@ def _kind(field: FieldInfo) -> tuple[Any, str]:
         entry = typing.get_args(wanted)[1]
         return "table", _SIZES if _read_by(entry, size) else f"a table of {_choices(entry)}"
     return _KINDS[typing.cast("type", wanted)]
+
+
+def _notes(field: FieldInfo) -> list[object]:
+    """How its values are read and bounded; of one that may be absent, how those are that are there."""
+    inner = getattr(_without_none(field.annotation), "__metadata__", ())
+    within = [note for one in inner for note in (one.metadata if isinstance(one, FieldInfo) else [one])]
+    return [*field.metadata, *within]
 
 
 def _read_by(annotation: object, reader: object) -> bool:
@@ -225,7 +232,7 @@ def _bounds(field: FieldInfo, kind: str) -> str:
     """The limits in words; those that go without saying are left out."""
     lower: list[tuple[float, str]] = []
     upper: list[tuple[float, str]] = []
-    for note in field.metadata:
+    for note in _notes(field):
         for name, word, side in (("gt", "more than", lower), ("ge", "at least", lower), ("le", "at most", upper)):
             if (limit := getattr(note, name, None)) is not None:
                 side.append((limit, word))

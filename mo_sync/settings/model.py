@@ -8,8 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import Field, SecretStr
 
+from mo_sync.settings.keeping import Ledger, Retention, Store, Verify
+from mo_sync.settings.section import Section
 from mo_sync.settings.units import Duration, Size, TypePattern
 
 __all__ = [
@@ -22,19 +24,17 @@ __all__ = [
     "Metrics",
     "OAuth",
     "Relay",
+    "Retention",
     "Retry",
     "Scan",
     "Settings",
     "Store",
     "Sync",
+    "Verify",
 ]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
-
-
-class Gateway(_Section):
+class Gateway(Section):
     """Where Syniverse's API is and how patient to be with it."""
 
     base_url: str = Field("https://api.syniverse.com", description="The API's origin, without a path.")
@@ -78,7 +78,7 @@ class Gateway(_Section):
     )
 
 
-class Application(_Section):
+class Application(Section):
     """One SDC application; the table's name is its id, as in `[applications.17226]`."""
 
     token: SecretStr | None = Field(
@@ -109,7 +109,7 @@ class Application(_Section):
     )
 
 
-class Drop(_Section):
+class Drop(Section):
     """The folder that takes event files from anyone."""
 
     path: Path | None = Field(None, description="The drop folder; without it there is no drop feed.", examples=["drop"])
@@ -119,7 +119,7 @@ class Drop(_Section):
     pattern: str = Field("*", description="Only files whose names match are taken (shell pattern).")
 
 
-class Relay(_Section):
+class Relay(Section):
     """The receiver of the event service's POSTs: `mo-sync relay`, and inside `mo-sync run` when it listens."""
 
     listen: str | None = Field(None, description="Where it listens; nowhere when absent.", examples=["127.0.0.1:8080"])
@@ -164,7 +164,7 @@ class Relay(_Section):
     body_timeout: Duration = Field(30.0, gt=0, description="How long a request's body may take.")
 
 
-class OAuth(_Section):
+class OAuth(Section):
     """Who may post to the relay with a bearer token of an authorization server: by its keys, or by asking it."""
 
     issuer: str | None = Field(
@@ -195,20 +195,7 @@ class OAuth(_Section):
     timeout: Duration = Field(5.0, gt=0, description="How long the authorization server may be silent.")
 
 
-class Ledger(_Section):
-    """The database that remembers."""
-
-    url: str = Field("sqlite:///ledger.db", description="`sqlite:///FILE` or `postgresql+psycopg://…`.")
-    busy_timeout: Duration = Field(10.0, description="How long to wait for another writer.")
-
-
-class Store(_Section):
-    """Where the files go."""
-
-    url: str = Field("media", description="A folder (or `file:` URL).")
-
-
-class Sync(_Section):
+class Sync(Section):
     """How the reconciler works."""
 
     workers: int = Field(64, ge=1, le=1024, description="Fetches at the same time.")
@@ -218,7 +205,7 @@ class Sync(_Section):
     stop_grace: Duration = Field(30.0, description="How long running fetches may finish after a stop.")
 
 
-class Retry(_Section):
+class Retry(Section):
     """When to try again, and when to give up."""
 
     base: Duration = Field(10.0, gt=0, description="Upper bound of the first delay; it doubles each time.")
@@ -230,7 +217,7 @@ class Retry(_Section):
     hold: Duration = Field(300.0, gt=0, description="Rest of an application whose credentials or credit are refused.")
 
 
-class Limits(_Section):
+class Limits(Section):
     """What we refuse, and how much room must be left."""
 
     max_bytes: Size = Field(500_000_000, ge=1, description="Larger attachments are `refused`.")
@@ -250,7 +237,7 @@ class Limits(_Section):
     max_event: Size = Field(16 * 1024 * 1024, ge=1024, description="Larger single events are rejected.")
 
 
-class Scan(_Section):
+class Scan(Section):
     """A virus scanner of your own: with it, nothing is shown that it did not see."""
 
     clamd: str | None = Field(
@@ -267,7 +254,7 @@ class Scan(_Section):
     )
 
 
-class Metrics(_Section):
+class Metrics(Section):
     """Numbers for Prometheus, while `mo-sync run` runs."""
 
     listen: str | None = Field(
@@ -277,7 +264,7 @@ class Metrics(_Section):
     )
 
 
-class Log(_Section):
+class Log(Section):
     """What is logged and how."""
 
     level: Literal["debug", "info", "warning", "error"] = Field(
@@ -286,7 +273,7 @@ class Log(_Section):
     format: Literal["auto", "json", "console"] = Field("auto", description="`auto`: console on a terminal, else JSON.")
 
 
-class Settings(_Section):
+class Settings(Section):
     """All settings, as one tree."""
 
     gateway: Gateway = Gateway()
@@ -300,5 +287,7 @@ class Settings(_Section):
     retry: Retry = Retry()
     limits: Limits = Limits()
     scan: Scan = Scan()
+    verify: Verify = Verify()
+    retention: Retention = Retention()
     metrics: Metrics = Metrics()
     log: Log = Log()

@@ -15,7 +15,7 @@ from mo_sync.ledger.erasure import (
     erase_attachment,
     erase_message,
     erase_unread,
-    file_gone,
+    files_gone,
     unfinished,
 )
 from mo_sync.ledger.interventions import By
@@ -81,15 +81,20 @@ def erase(
 
 def finish(ledger: Ledger, store: Store) -> Report:
     """Remove the files of what was erased, also of what an earlier run could not finish. Raises LedgerOutOfReach."""
-    report = Report()
-    for stand_in, location in unfinished(ledger):
-        try:
+    report, after = Report(), ""
+    while places := unfinished(ledger, after=after):
+        gone: dict[str, str] = {}
+        for stand_in, location in places.items():
             plain = location.removeprefix(quarantine_key(""))
-            report.files += sum(map(store.purge, (plain, quarantine_key(plain))))
-        except OSError as error:
-            report.left[stand_in] = f"its file cannot be removed ({error.strerror or type(error).__name__})"
-        else:
-            file_gone(ledger, stand_in, location)
+            try:
+                report.files += sum(map(store.purge, (plain, quarantine_key(plain))))
+            except OSError as error:
+                report.left[stand_in] = f"its file cannot be removed ({error.strerror or type(error).__name__})"
+            else:
+                gone[stand_in] = location
+        if gone:
+            files_gone(ledger, gone)
+        after = max(places)
     return report
 
 

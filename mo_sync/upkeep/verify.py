@@ -81,11 +81,13 @@ def verify(
     *,
     clock: Clock,
     share: float = 1.0,
+    orphans: bool = True,
     force: bool = False,
     stop: Callable[[], bool] = lambda: False,
     told: Callable[[int], object] = lambda _: None,
 ) -> Verified:
-    """Compare them. ``share`` below 1 looks at that part of the files, the longest unverified first, and at no orphans.
+    """Compare them. ``share`` below 1 looks at that part of the files only, the longest unverified first; ``orphans``
+    also at what the ledger does not know.
 
     What is found to be whole gets a new ``verified_at``; nothing else is changed. ``stop`` is asked often, ``told`` is
     called after each file with its bytes. Raises OutOfReach; and, unless ``force``, StoreOutOfReach
@@ -112,7 +114,7 @@ def verify(
         marks.write()
     if not force:
         _refuse_a_bare_store(verified, store)
-    if share >= 1.0:
+    if orphans:
         for batch in _batches(store.resting()):
             if stop():
                 return verified

@@ -15,7 +15,7 @@ from mo_sync.ledger.erasure import (
     erase_attachment,
     erase_message,
     erase_unread,
-    file_gone,
+    files_gone,
     scope,
     unfinished,
 )
@@ -73,8 +73,7 @@ def test_nothing_of_an_erased_message_stays_and_others_are_as_they_were(filled: 
     done = erase_message(filled, "M1", ME, now=later(9))
 
     assert (len(done.messages), len(done.attachments), done.events, done.busy) == (1, 2, 1, ())
-    for stand_in, location in unfinished(filled):
-        file_gone(filled, stand_in, location)
+    files_gone(filled, unfinished(filled))
     said = everything(filled)
     for trace in ("M1", "A1", "A2", "E1'", "my secret", "anna.jpg", "ab" * 32):
         assert trace not in said.replace("M3", "").replace("ab" * 32 + "', '2026/11/19//0-A4.jpg", ""), trace
@@ -90,14 +89,16 @@ def test_nothing_of_an_erased_message_stays_and_others_are_as_they_were(filled: 
 def test_where_its_files_are_is_known_until_they_are_gone(filled: Ledger) -> None:
     done = erase_message(filled, "M1", ME, now=later(9))
 
-    left = dict(unfinished(filled))
+    left = unfinished(filled)
 
     day = "2026/11/19/M1"
     assert sorted(left.values()) == [f"{day}/0-A1.jpg", f"{day}/1-A2.bin"]
     assert set(left) == set(done.attachments)
-    for stand_in, location in left.items():
-        file_gone(filled, stand_in, location)
-    assert unfinished(filled) == []
+    [first, second] = sorted(left)
+    assert unfinished(filled, count=1) == {first: left[first]}
+    assert unfinished(filled, after=first) == {second: left[second]}
+    files_gone(filled, {first: left[first], second: "elsewhere"})
+    assert unfinished(filled) == {second: left[second]}
 
 
 def test_the_history_says_who_erased_it_and_why_and_nothing_that_was_said_before(filled: Ledger) -> None:

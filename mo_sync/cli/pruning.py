@@ -1,0 +1,83 @@
+"""``mo-sync ledger prune``: what was kept long enough goes."""
+
+from __future__ import annotations
+
+import signal
+
+import typer
+
+from mo_sync.cli.context import context_of
+from mo_sync.cli.filtering import AsJson, DryRun
+from mo_sync.clock import SystemClock
+from mo_sync.daemon.signals import heard
+from mo_sync.errors import ExitCode, OutOfReach, UsageError
+from mo_sync.feeds.dropcopies import forget_days
+from mo_sync.ledger import Ledger
+from mo_sync.presence import worker_name
+from mo_sync.settings import Retention, Settings
+from mo_sync.store import open_store
+from mo_sync.upkeep import prune as upkeep
+from mo_sync.upkeep.prune import Pruned
+
+__all__ = ["prune"]
+
+
+def prune(ctx: typer.Context, *, dry_run: DryRun = False, as_json: AsJson = False) -> int:
+    """Do at once what the daemon does every retention.interval: remove for good what is older than [retention] says.
+
+    Files, rows and history go, a few hundred at a time. Without [retention] nothing does. An announcement that comes
+    again after its message was pruned is a new one.
+
+    Example: mo-sync ledger prune --dry-run
+    """
+    context, clock = context_of(ctx), SystemClock()
+    output, settings = context.output(as_json=as_json), context.loaded().settings
+    context.start_log()
+    kept = settings.retention
+    if not kept.model_dump(exclude={"interval"}, exclude_none=True):
+        hint = "say in [retention] for how long things are kept: docs/configuration.md"
+        raise UsageError("nothing-to-prune", "everything is kept for ever here", item="retention", hint=hint)
+    stopped: list[int] = []
+    with Ledger.open(settings.ledger) as ledger:
+        found = upkeep.prunable(ledger, kept, now=clock.now())
+        if dry_run:
+            pruned = found
+        else:
+            with (
+                heard([signal.SIGINT, signal.SIGTERM], stopped.append),
+                output.progress("rows") as bar,
+            ):
+                bar.expect(sum(found.counts.values()))
+                pruned = _pruned(settings, kept, ledger, stopped, bar.advance)
+    if output.as_json:
+        output.json({"dry_run": dry_run, "pruned": pruned.counts, "left": pruned.left, "whole": not stopped})
+    else:
+        told = ", ".join(f"{count:,} {name}" for name, count in pruned.counts.items()) or "nothing"
+        output.say(f"{told} would be pruned" if dry_run else f"pruned: {told}")
+        for attachment_id, why in pruned.left.items():
+            output.warn(f"left: {attachment_id}: {why}")
+        if stopped:
+            output.warn("interrupted: the rest goes the next time")
+    if stopped:
+        return 128 + stopped[0]
+    return ExitCode.WORK_REMAINS if pruned.left else ExitCode.SETTLED
+
+
+def _pruned(settings: Settings, kept: Retention, ledger: Ledger, stopped: list[int], told: upkeep.Told) -> Pruned:
+    drop = settings.drop.path
+    store = open_store(settings.store, worker=worker_name())
+    try:
+        return upkeep.prune(
+            ledger,
+            store,
+            kept,
+            clock=SystemClock(),
+            forget_days=lambda before: forget_days(drop, before=before) if drop is not None else 0,
+            stop=lambda: bool(stopped),
+            told=told,
+        )
+    except OSError as error:
+        summary = f"it cannot be removed ({error.strerror})"
+        raise OutOfReach("prune-refused", summary, item=str(error.filename), hint="see its rights") from error
+    finally:
+        store.close()

@@ -1,0 +1,158 @@
+"""What has been kept long enough: found, retired, and deleted, in small transactions.
+
+An attachment goes in three steps, each of which may be the last one that a process does. It is *retired*: ``erased``,
+with the word :data:`PRUNED` for a reason, and still with its ``location``. Its file is removed and the location
+cleared, as for everything that was erased. Then its rows are deleted. A retired one is fetched and looked for by
+nobody.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, Select, delete, exists, func, or_, select, update
+
+from mo_sync.ledger.dialect import insert
+from mo_sync.ledger.ledger import Ledger
+from mo_sync.ledger.schema import attachment, attempt, cursor, event, intervention, is_in, message, notification
+from mo_sync.ledger.veil import ERASED
+from mo_sync.lifecycle import State
+
+__all__ = [
+    "PRUNED",
+    "delete_events",
+    "delete_messages",
+    "delete_retired",
+    "empty_payloads",
+    "old_attachments",
+    "old_events",
+    "old_messages",
+    "old_payloads",
+    "retire",
+]
+
+PRUNED: Final = "pruned"
+_PAYLOADS: Final = "retention.payloads"
+
+
+def old_attachments(ledger: Ledger, *, state: State, before: datetime) -> int:
+    """How many came to this state before then, and are in it still."""
+    return _count(ledger, select(func.count()).select_from(attachment).where(*_old(state, before)))
+
+
+def retire(ledger: Ledger, *, state: State, before: datetime, now: datetime, count: int) -> int:
+    """Retire at most ``count`` of them; how many."""
+    some = select(attachment.c.id).where(*_old(state, before)).order_by(attachment.c.created_at).limit(count)
+    values = {"state": State.ERASED.value, "error": PRUNED, "due_at": None, "verified_at": None, "updated_at": now}
+    with ledger.begin() as connection:
+        ids = list(connection.execute(some).scalars())
+        still = attachment.c.id.in_(ids), *_old(state, before)
+        return connection.execute(update(attachment).where(*still).values(values)).rowcount if ids else 0
+
+
+def delete_retired(ledger: Ledger, *, count: int) -> int:
+    """Delete the rows of at most ``count`` retired attachments whose files are gone; how many."""
+    gone = is_in(State.ERASED), attachment.c.error == PRUNED, attachment.c.location.is_(None)
+    # The newest row of a table stays: SQLite would give its number to another one, and who follows would miss that.
+    newest = select(attempt.c.attachment_id).where(attempt.c.id == select(func.max(attempt.c.id)).scalar_subquery())
+    some = select(attachment.c.id).where(*gone, attachment.c.id.not_in(newest)).limit(count)
+    with ledger.begin() as connection:
+        ids = list(connection.execute(some).scalars())
+        for table in (attempt, intervention, notification):
+            connection.execute(delete(table).where(table.c.attachment_id.in_(ids)))
+        return connection.execute(delete(attachment).where(attachment.c.id.in_(ids))).rowcount if ids else 0
+
+
+def old_messages(ledger: Ledger, *, before: datetime, erased: bool) -> int:
+    """How many messages without attachments were recorded before then. ``erased``: of those, what stands for some."""
+    return _count(ledger, select(func.count()).select_from(message).where(*_bare(before, erased)))
+
+
+def delete_messages(ledger: Ledger, *, before: datetime, erased: bool, count: int) -> int:
+    """Delete at most ``count`` of them, with their events; how many."""
+    newest = select(event.c.message_id).where(event.c.id == _newest_event(), event.c.message_id.is_not(None))
+    chosen = *_bare(before, erased), message.c.id.not_in(newest)
+    some = select(message.c.id).where(*chosen).order_by(message.c.recorded_at).limit(count)
+    with ledger.begin() as connection:
+        ids = list(connection.execute(some).scalars())
+        if not ids:
+            return 0
+        connection.execute(delete(event).where(event.c.message_id.in_(ids)))
+        return connection.execute(delete(message).where(message.c.id.in_(ids), *_bare(before, erased))).rowcount
+
+
+def old_events(ledger: Ledger, *, before: datetime, erased: bool) -> int:
+    """How many events that announced no message were received before then. ``erased`` as in :func:`old_messages`."""
+    return _count(ledger, select(func.count()).select_from(event).where(*_idle(before, erased)))
+
+
+def delete_events(ledger: Ledger, *, before: datetime, erased: bool, count: int) -> int:
+    """Delete at most ``count`` of them; how many."""
+    some = select(event.c.id).where(*_idle(before, erased), event.c.id != _newest_event())
+    with ledger.begin() as connection:
+        ids = list(connection.execute(some.order_by(event.c.received_at).limit(count)).scalars())
+        return connection.execute(delete(event).where(event.c.id.in_(ids))).rowcount if ids else 0
+
+
+def old_payloads(ledger: Ledger, *, before: datetime) -> int:
+    """How many events that were understood and received before then still have their bytes."""
+    with ledger.read() as connection:
+        chosen = event.c.id > _emptied_to(connection), event.c.received_at < before, event.c.payload != ""
+        return int(connection.execute(select(func.count()).where(*chosen, _understood())).scalar_one())
+
+
+def empty_payloads(ledger: Ledger, *, before: datetime, now: datetime, count: int) -> int:
+    """Go through the next ``count`` events and empty those; how many were gone through. A cursor keeps the place."""
+    with ledger.begin() as connection:
+        after = _emptied_to(connection)
+        some = select(event.c.id, event.c.received_at).where(event.c.id > after).order_by(event.c.id).limit(count)
+        ids = []
+        for row in connection.execute(some):
+            if row.received_at >= before:
+                break
+            ids.append(row.id)
+        if ids:
+            connection.execute(update(event).where(event.c.id.in_(ids), _understood()).values(payload=""))
+            place = {"name": _PAYLOADS, "value": str(ids[-1]), "updated_at": now}
+            moved = insert(connection.dialect.name, cursor).values(place)
+            connection.execute(moved.on_conflict_do_update(index_elements=["name"], set_=place))
+    return len(ids)
+
+
+def _old(state: State, before: datetime) -> tuple[ColumnElement[bool], ...]:
+    old = is_in(state), attachment.c.created_at < before, attachment.c.updated_at < before
+    if state is not State.ERASED:
+        return old
+    return *old, attachment.c.location.is_(None), or_(attachment.c.error.is_(None), attachment.c.error != PRUNED)
+
+
+def _bare(before: datetime, erased: bool) -> tuple[ColumnElement[bool], ...]:
+    theirs = exists().where(attachment.c.message_id == message.c.id)
+    return message.c.recorded_at < before, ~theirs, _stands_in(message.c.id, erased)
+
+
+def _idle(before: datetime, erased: bool) -> tuple[ColumnElement[bool], ...]:
+    return event.c.message_id.is_(None), event.c.received_at < before, _stands_in(event.c.event_key, erased)
+
+
+def _stands_in(column: ColumnElement[str], erased: bool) -> ColumnElement[bool]:
+    return column.like(f"{ERASED}%") if erased else column.not_like(f"{ERASED}%")
+
+
+def _understood() -> ColumnElement[bool]:
+    return event.c.state == "accepted"
+
+
+def _newest_event() -> Any:
+    return select(func.max(event.c.id)).scalar_subquery()
+
+
+def _emptied_to(connection: Connection) -> int:
+    found = connection.execute(select(cursor.c.value).where(cursor.c.name == _PAYLOADS)).scalar_one_or_none()
+    return int(found or 0)
+
+
+def _count(ledger: Ledger, query: Select[Any]) -> int:
+    with ledger.read() as connection:
+        return int(connection.execute(query).scalar_one())

@@ -1,0 +1,125 @@
+"""Pruning: what was kept as long as the settings say goes, a few hundred rows at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from functools import partial
+from typing import Final
+
+from mo_sync.clock import Clock
+from mo_sync.ledger import Ledger, retention
+from mo_sync.lifecycle import State
+from mo_sync.settings import Retention
+from mo_sync.store import Store
+from mo_sync.upkeep.erase import finish
+
+__all__ = ["Pruned", "Told", "prunable", "prune"]
+
+_AT_ONCE: Final = 500
+_STATES: Final = (
+    *(State.STORED, State.QUARANTINED, State.MISSING, State.REFUSED),
+    *(State.FAILED, State.CANCELLED, State.ERASED),
+)
+
+
+Told = Callable[[int], object]
+"""Hears how many more went."""
+
+
+@dataclass(slots=True)
+class Pruned:
+    """How many went (or would go), by what they were; ``left`` are files that could not be removed, and why."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    left: dict[str, str] = field(default_factory=dict)
+
+    def add(self, name: str, count: int) -> None:
+        if count:
+            self.counts[name] = self.counts.get(name, 0) + count
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """Of ``name``, what is older than ``setting`` says: how many there are, and a step that is repeated."""
+
+    name: str
+    setting: str
+    old: Callable[..., int]
+    step: Callable[..., int]
+
+
+def _rules(now: datetime) -> list[_Rule]:
+    states = [
+        _Rule(
+            state.value,
+            state.value,
+            partial(retention.old_attachments, state=state),
+            partial(retention.retire, state=state, now=now),
+        )
+        for state in _STATES
+    ]
+    others = [
+        _Rule(name, setting, partial(old, erased=setting == "erased"), partial(step, erased=setting == "erased"))
+        for name, old, step in (
+            ("messages", retention.old_messages, retention.delete_messages),
+            ("events", retention.old_events, retention.delete_events),
+        )
+        for setting in (name, "erased")
+    ]
+    payloads = _Rule("payloads", "payloads", retention.old_payloads, partial(retention.empty_payloads, now=now))
+    return [*states, *others, payloads]
+
+
+def prunable(ledger: Ledger, kept: Retention, *, now: datetime) -> Pruned:
+    """What :func:`prune` would begin with, as far as the ledger tells. Raises LedgerOutOfReach."""
+    pruned = Pruned()
+    for rule in _rules(now):
+        if (before := _before(kept, rule.setting, now)) is not None:
+            pruned.add(rule.name, rule.old(ledger, before=before))
+    return pruned
+
+
+def prune(
+    ledger: Ledger,
+    store: Store,
+    kept: Retention,
+    *,
+    clock: Clock,
+    forget_days: Callable[[date], int] = lambda _: 0,
+    stop: Callable[[], bool] = lambda: False,
+    told: Told = lambda _: None,
+) -> Pruned:
+    """Do it. ``stop`` is asked between transactions, and what is left then goes the next time.
+
+    ``forget_days`` removes copies of events from before a day; how many days those are. ``told`` is called with how
+    many more went. Raises OutOfReach, OSError.
+    """
+    pruned, now = Pruned(), clock.now()
+    for rule in _rules(now):
+        before = _before(kept, rule.setting, now)
+        while before is not None and not stop():
+            done = rule.step(ledger, before=before, count=_AT_ONCE)
+            pruned.add(rule.name, done)
+            if rule.name in _STATES:
+                _sweep(ledger, store, pruned)
+            told(done)
+            if done < _AT_ONCE:
+                break
+    before = _before(kept, "done", now)
+    if before is not None and not stop():
+        pruned.add("days of done/", forget_days(before.date()))
+    return pruned
+
+
+def _before(kept: Retention, setting: str, now: datetime) -> datetime | None:
+    age_s: float | None = getattr(kept, setting)
+    return now - timedelta(seconds=age_s) if age_s is not None else None
+
+
+def _sweep(ledger: Ledger, store: Store, pruned: Pruned) -> None:
+    """Remove the files of what was retired, then its rows: also of what an earlier run left."""
+    pruned.left |= finish(ledger, store).left
+    while retention.delete_retired(ledger, count=_AT_ONCE) == _AT_ONCE:
+        pass

@@ -1,0 +1,149 @@
+"""What the daemon does for what it keeps, in rounds: finish erasures, prune, look again at a part of the files.
+
+Each is a duty that one process has for all of them, for as long as its interval: that says too when it was done last.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import Counter
+from collections.abc import Callable
+from datetime import date
+from typing import Final
+
+import structlog
+
+from mo_sync.clock import Clock
+from mo_sync.errors import LedgerOutOfReach
+from mo_sync.ledger import Ledger
+from mo_sync.ledger.duties import Duties
+from mo_sync.settings import Settings
+from mo_sync.store import Store
+from mo_sync.upkeep.erase import finish
+from mo_sync.upkeep.prune import prune
+from mo_sync.upkeep.verify import Fault, Found, repair, verify
+
+__all__ = ["Rounds"]
+
+_log = structlog.get_logger(__name__)
+
+_WHO: Final = "mo-sync"
+_LONGEST_WAIT_S: Final = 5.0
+
+
+class Rounds:
+    """The rounds of one worker. ``settings`` may be exchanged between them."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        store: Store,
+        settings: Settings,
+        clock: Clock,
+        worker: str,
+        *,
+        forget_days: Callable[[date], int],
+    ) -> None:
+        """``forget_days`` removes what the drop folder keeps of days before one."""
+        self.settings = settings
+        self._forget_days = forget_days
+        self._ledger = ledger
+        self._store = store
+        self._clock = clock
+        self._duties = Duties(ledger, worker, clock)
+
+    def make(self, stop: threading.Event, progressed: Callable[[], object]) -> bool:
+        """One round; whether there is something to be fetched again. ``progressed`` is called all the time.
+
+        A duty that ends in the middle, by a stop or by trouble, is given back. Raises OutOfReach.
+        """
+        self._finish()
+        self._under("prune", self.settings.retention.interval, lambda: self._prune(stop, progressed), stop)
+        again = False
+
+        def look() -> None:
+            nonlocal again
+            again = self._verify(stop, progressed)
+
+        if self.settings.verify.share:
+            self._under("verify", self.settings.verify.interval, look, stop)
+        return again
+
+    def _under(self, duty: str, interval_s: float, work: Callable[[], object], stop: threading.Event) -> None:
+        lease = None if stop.is_set() else self._duties.take(duty, interval_s)
+        if lease is None:
+            return
+        try:
+            work()
+        except BaseException:
+            with contextlib.suppress(LedgerOutOfReach):  # then it ends by itself, later
+                self._duties.give_back(duty, lease)
+            raise
+        if stop.is_set():
+            self._duties.give_back(duty, lease)
+
+    def _finish(self) -> None:
+        for attachment_id, why in finish(self._ledger, self._store).left.items():
+            _log.error("erase.file-left", attachment=attachment_id, error=why, hint="it is tried again")
+
+    def _prune(self, stop: threading.Event, progressed: Callable[[], object]) -> None:
+        pruned = prune(
+            self._ledger,
+            self._store,
+            self.settings.retention,
+            clock=self._clock,
+            forget_days=self._forget_days,
+            stop=stop.is_set,
+            told=lambda _: progressed(),
+        )
+        if pruned.counts:
+            _log.info("prune.done", **pruned.counts)
+
+    def _verify(self, stop: threading.Event, progressed: Callable[[], object]) -> bool:
+        chosen = self.settings.verify
+        pace = _Pace(chosen.bytes_per_second, self._clock, stop)
+
+        def told(size: int) -> None:
+            progressed()
+            pace.spend(size)
+
+        def stopped() -> bool:
+            progressed()
+            return stop.is_set()
+
+        verified = verify(
+            self._ledger, self._store, clock=self._clock, share=chosen.share, orphans=False, stop=stopped, told=told
+        )
+        mended = [self._mended(found) for found in verified.found]
+        for found in mended:
+            _log.error(
+                "verify.fault", fault=found.fault.value, file=found.key, detail=found.detail, mended=found.mended
+            )
+        faults = Counter(found.fault.value for found in mended)
+        _log.info("verify.done", files=verified.files, bytes=verified.bytes, whole=verified.whole, **faults)
+        return any(found.mended for found in mended)
+
+    def _mended(self, found: Found) -> Found:
+        """What cannot be read may be readable again tomorrow: that is for a person."""
+        if not self.settings.verify.repair or found.fault is Fault.UNREADABLE:
+            return found
+        patience_s = self.settings.retry.give_up_after
+        return repair(self._ledger, self._store, found, clock=self._clock, give_up_after_s=patience_s, who=_WHO)
+
+
+class _Pace:
+    """So many bytes a second, on average since it began."""
+
+    def __init__(self, bytes_per_second: int, clock: Clock, stop: threading.Event) -> None:
+        self._rate = bytes_per_second
+        self._clock = clock
+        self._stop = stop
+        self._began_s = clock.monotonic()
+        self._spent = 0
+
+    def spend(self, size: int) -> None:
+        self._spent += max(size, 0)
+        ahead_s = self._spent / self._rate - (self._clock.monotonic() - self._began_s)
+        while ahead_s > 0 and not self._clock.wait(self._stop, min(ahead_s, _LONGEST_WAIT_S)):
+            ahead_s -= _LONGEST_WAIT_S

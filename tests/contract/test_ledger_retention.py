@@ -1,0 +1,159 @@
+"""What was kept long enough goes, on every database, and nothing else does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from mo_sync.events import Rejected
+from mo_sync.ledger import Ledger, retention
+from mo_sync.ledger.claims import claim, settle
+from mo_sync.ledger.erasure import erase_message, files_gone, unfinished
+from mo_sync.ledger.interventions import By
+from mo_sync.ledger.record import Recorded, record
+from mo_sync.ledger.retention import PRUNED
+from mo_sync.lifecycle import State
+from tests.ledgers import announced, column, later, one, raw, recorded, settlement, stored
+
+OLD, NEW, CUT, NOW = later(0), later(1_000), later(500), later(2_000)
+
+
+@pytest.fixture
+def filled(ledger: Ledger) -> Ledger:
+    """For each state an attachment that came to it long ago, and one that came to it lately."""
+    for age, at in (("old", OLD), ("new", NEW)):
+        recorded(ledger, *(announced(f"E{age}{s}", f"M{age}{s}", [f"A{age}{s}"]) for s in State), now=at)
+        leases = {one.attachment_id: one for one in claim(ledger, worker="w", count=99, now=at, lease_s=60)}
+        kept = [leases[f"A{age}{state}"] for state in ("stored", "quarantined")]
+        settle(ledger, [settlement(one, stored(one), now=at) for one in kept], worker="w")
+        with ledger.begin() as connection:
+            for state in State:
+                lease = "'x'" if state is State.FETCHING else "null"
+                connection.execute(
+                    text(
+                        f"update attachment set state = '{state}', lease = {lease}, due_at = created_at where id = 'A{age}{state}'"
+                    )
+                )
+    return ledger
+
+
+def ids(ledger: Ledger) -> set[str]:
+    return set(column(ledger, "select id from attachment"))
+
+
+@pytest.mark.parametrize("state", [state for state in State if state not in (State.PENDING, State.FETCHING)])
+def test_only_old_ones_of_that_state_are_retired_then_deleted_when_their_file_is_gone(
+    filled: Ledger, state: State
+) -> None:
+    before = ids(filled)
+    assert retention.old_attachments(filled, state=state, before=CUT) == 1
+
+    assert retention.retire(filled, state=state, before=CUT, now=NOW, count=9) == 1
+
+    assert retention.retire(filled, state=state, before=CUT, now=NOW, count=9) == 0
+    assert one(filled, f"select state, error from attachment where id = 'Aold{state}'") == {
+        "state": "erased",
+        "error": PRUNED,
+    }
+    has_file = state in (State.STORED, State.QUARANTINED)
+    assert retention.delete_retired(filled, count=9) == (0 if has_file else 1)
+    files_gone(filled, unfinished(filled))
+    assert retention.delete_retired(filled, count=9) == (1 if has_file else 0)
+    assert ids(filled) == before - {f"Aold{state}"}
+    assert column(filled, f"select count(*) from attempt where attachment_id = 'Aold{state}'") == [0]
+
+
+def test_many_go_in_pieces(ledger: Ledger) -> None:
+    recorded(ledger, *(announced(f"E{n}", f"M{n}", [f"A{n}"]) for n in range(7)), now=OLD)
+    with ledger.begin() as connection:
+        connection.execute(text("update attachment set state = 'failed'"))
+
+    pieces = [retention.retire(ledger, state=State.FAILED, before=CUT, now=NOW, count=3) for _ in range(4)]
+    deleted = [retention.delete_retired(ledger, count=3) for _ in range(4)]
+
+    assert (pieces, deleted) == ([3, 3, 1, 0], [3, 3, 1, 0])
+
+
+def test_messages_go_with_their_events_when_nothing_is_left_of_them(filled: Ledger) -> None:
+    recorded(filled, announced("Etext", "Mtext", []), now=OLD)
+    retention.retire(filled, state=State.FAILED, before=CUT, now=NOW, count=9)
+    retention.delete_retired(filled, count=9)
+    recorded(filled, announced("Elast", "Mlast", []), now=NEW)
+
+    assert retention.old_messages(filled, before=CUT, erased=False) == 2
+    assert [retention.delete_messages(filled, before=CUT, erased=False, count=1) for _ in range(3)] == [1, 1, 0]
+
+    left = set(column(filled, "select id from message"))
+    assert left.isdisjoint({"Mtext", "Moldfailed"})
+    assert len(left) == 2 * len(State)
+    assert column(filled, "select count(*) from event where event_key in ('Etext', 'Eoldfailed')") == [0]
+
+
+def test_what_stands_for_erased_ones_is_kept_apart(filled: Ledger) -> None:
+    """Else what was erased on request would come back with the next replay."""
+    recorded(filled, announced("Etext", "Mtext", []), announced("Elast", "Mlast", []), now=OLD)
+    erase_message(filled, "Mtext", By("me"), now=OLD)
+    bad = raw(b"no event", at=OLD)
+    record(filled, [(bad, Rejected("raw:1", "no event", "byte 0"))], now=OLD, give_up_after_s=9.0)
+    recorded(filled, announced("Enewest", "Mnewest", []), now=NEW)
+
+    assert retention.old_messages(filled, before=CUT, erased=False) == 1
+    assert retention.delete_messages(filled, before=CUT, erased=False, count=9) == 1
+    assert recorded(filled, announced("Etext", "Mtext", [])) == [Recorded.DUPLICATE]
+    assert retention.old_messages(filled, before=CUT, erased=True) == 1
+    assert retention.delete_messages(filled, before=CUT, erased=True, count=9) == 1
+    assert retention.old_events(filled, before=CUT, erased=True) == 0
+    assert retention.old_events(filled, before=CUT, erased=False) == 1
+    assert retention.delete_events(filled, before=CUT, erased=False, count=9) == 1
+
+
+def test_the_newest_rows_stay_so_that_their_numbers_are_never_given_again(ledger: Ledger) -> None:
+    recorded(ledger, announced("E1", "M1", []), now=OLD)
+    record(ledger, [(raw(b"x", at=OLD), Rejected("raw:1", "no event", "byte 0"))], now=OLD, give_up_after_s=9.0)
+    newest = column(ledger, "select max(id) from event")
+
+    assert retention.delete_events(ledger, before=CUT, erased=False, count=9) == 0
+    assert retention.delete_messages(ledger, before=CUT, erased=False, count=9) == 1
+
+    assert column(ledger, "select max(id) from event") == newest
+    recorded(ledger, announced("E2", "M2", ["A2"]), now=OLD)
+    assert retention.delete_events(ledger, before=CUT, erased=False, count=9) == 1
+
+
+def test_old_payloads_are_emptied_once_and_in_pieces(filled: Ledger) -> None:
+    record(filled, [(raw(b"bad", at=OLD), Rejected("raw:1", "no event", "byte 0"))], now=OLD, give_up_after_s=9.0)
+    with filled.begin() as connection:
+        connection.execute(
+            text("update event set received_at = :new where event_key like 'Enew%'"), {"new": text_of(filled, NEW)}
+        )
+    assert retention.old_payloads(filled, before=CUT) == len(State)
+
+    went = [retention.empty_payloads(filled, before=CUT, now=NOW, count=4) for _ in range(4)]
+
+    assert went == [4, 4, 2, 0]
+    assert retention.old_payloads(filled, before=CUT) == 0
+    assert column(filled, "select distinct substr(event_key, 1, 4) from event where payload = ''") == ["Eold"]
+    assert column(filled, "select payload from event where state = 'rejected'") == ["bad"]
+    assert column(filled, "select count(*) from event where payload <> ''") == [len(State) + 1]
+
+
+def text_of(ledger: Ledger, moment: datetime) -> Any:
+    return moment if ledger.dialect == "postgresql" else moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+STEPS: list[Callable[..., int]] = [
+    partial(retention.retire, state=State.STORED, now=NOW),
+    partial(retention.delete_messages, erased=False),
+    partial(retention.delete_events, erased=False),
+    partial(retention.empty_payloads, now=NOW),
+]
+
+
+@pytest.mark.parametrize("number", range(len(STEPS)))
+def test_an_empty_ledger_has_nothing_old(ledger: Ledger, number: int) -> None:
+    assert STEPS[number](ledger, before=CUT, count=9) == 0
