@@ -34,11 +34,8 @@ def filled(ledger: Ledger) -> Ledger:
         with ledger.begin() as connection:
             for state in State:
                 lease = "'x'" if state is State.FETCHING else "null"
-                connection.execute(
-                    text(
-                        f"update attachment set state = '{state}', lease = {lease}, due_at = created_at where id = 'A{age}{state}'"
-                    )
-                )
+                values = f"state = '{state}', lease = {lease}, due_at = created_at"
+                connection.execute(text(f"update attachment set {values} where id = 'A{age}{state}'"))
     return ledger
 
 
