@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mo_sync.cli import backup, deeds, erasing, exporting, pruning, verifying
+from mo_sync.cli import backup, deeds, erasing, exporting, following, pruning, replaying, verifying
 from mo_sync.cli.context import Context, context_of
 from mo_sync.cli.filtering import AsJson, Reveal, Utc, filtered
 from mo_sync.cli.listing import masked, show_attachments, show_others
@@ -113,8 +113,9 @@ def show(
 
 for command in (deeds.retry, deeds.hold, deeds.release, deeds.cancel):
     app.command()(command)
-for command in (erasing.erase, pruning.prune, verifying.verify, backup.backup, exporting.export):
+for command in (erasing.erase, pruning.prune, verifying.verify, backup.backup, exporting.export, following.follow):
     app.command()(command)
+app.command("replay")(replaying.replay_events)
 
 
 def _opened(context: Context) -> Ledger:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,7 +23,7 @@ from mo_sync.log import mask_number
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Output", "age", "bytes_text", "forget", "local_time", "mask_number", "printable", "unwritable"]
+__all__ = ["Output", "age", "bytes_text", "forget", "local_time", "mask_number", "plain", "printable", "unwritable"]
 
 _PIPED_WIDTH = 100_000
 _LEAST_CUT = 9
@@ -69,6 +70,13 @@ class Output:
         """What another program reads, just as it is."""
         self._write(text)
 
+    def look(self) -> None:
+        """Notice that the reader went away, also while there is nothing to tell."""
+        with contextlib.suppress(OSError, ValueError):
+            end = select.poll()
+            end.register(self.out.fileno(), 0)
+            self.reader_gone = self.reader_gone or bool(end.poll(0))
+
     def warn(self, text: str) -> None:
         """A line on standard error: a remark, or what is wrong."""
         with contextlib.suppress(OSError, ValueError):
@@ -77,7 +85,7 @@ class Output:
 
     def json(self, document: object) -> None:
         """The one JSON document: indented on a terminal, one line elsewhere. Times become ISO-8601 in UTC."""
-        text = json.dumps(document, default=_plain, ensure_ascii=False, indent=2 if self.terminal else None)
+        text = json.dumps(document, default=plain, ensure_ascii=False, indent=2 if self.terminal else None)
         self._write(text + "\n")
 
     def table(self, heads: Sequence[str], rows: Sequence[Sequence[object]], *, whole: Collection[str] = ()) -> None:
@@ -216,7 +224,7 @@ def _cell(value: object) -> str:
     return printable(f"{value:,}" if _numeric([value]) else str(value)).replace("\n", "\\n")
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
     """What JSON has no word for: moments in UTC with ``Z``, everything else as its text."""
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -1,7 +1,17 @@
 """What an event is once it is understood, and what makes two of them the same."""
 
-from mo_sync.events.parsing import parse, payload_text, rejected
+from mo_sync.events.parsing import parse, payload_bytes, payload_text, rejected
 from mo_sync.events.usual import usual
 from mo_sync.events.values import Envelope, MoMessage, RawEvent, Rejected
 
-__all__ = ["Envelope", "MoMessage", "RawEvent", "Rejected", "parse", "payload_text", "rejected", "usual"]
+__all__ = [
+    "Envelope",
+    "MoMessage",
+    "RawEvent",
+    "Rejected",
+    "parse",
+    "payload_bytes",
+    "payload_text",
+    "rejected",
+    "usual",
+]

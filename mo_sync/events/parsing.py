@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -19,11 +20,12 @@ from mo_sync.events.values import Envelope, MoMessage, RawEvent, Rejected
 from mo_sync.readings import addressed_channel, identifiers, moment, number, plain, shortest, text
 from mo_sync.shapes import Opened, decode
 
-__all__ = ["parse", "payload_text", "rejected"]
+__all__ = ["parse", "payload_bytes", "payload_text", "rejected"]
 
 _RECEIVED: Final = "mo_message_received"
 _TOPIC: Final = "SCG-Message"
 _ENCODED: Final = "base64:"
+_CUT: Final = re.compile(r"… \(\d+ bytes in all\)\Z")
 _RECEIPT_MARKS: Final = frozenset({"newstate", "previousstate", "reasoncode"})
 _SHOWN: Final = 80
 _DEEPEST: Final = 50
@@ -66,6 +68,19 @@ def payload_text(body: bytes, *, max_chars: int) -> str:
     if words is None or "\0" in words or words.startswith(_ENCODED):
         words = _ENCODED + base64.b64encode(kept[: max_chars * 3 // 4]).decode()
     return words + cut
+
+
+def payload_bytes(payload: str) -> bytes | None:
+    """The body that :func:`payload_text` made this of; None where it had been cut.
+
+    >>> payload_bytes('{"a": 1}'), payload_bytes("base64:/w=="), payload_bytes("{… (9 bytes in all)")
+    (b'{"a": 1}', b'\\xff', None)
+    """
+    if _CUT.search(payload):
+        return None
+    if payload.startswith(_ENCODED):
+        return base64.b64decode(payload.removeprefix(_ENCODED))
+    return payload.encode()
 
 
 def _whole(body: bytes) -> str | None:

@@ -7,7 +7,7 @@ does. Here a statement is compiled once, and the rows go straight to the driver;
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Dialect, Select
 from mo_sync.ledger.dialect import VALUES, Insert, as_values
 from mo_sync.ledger.schema import UtcTime
 
-__all__ = ["Build", "Look", "look_up", "write"]
+__all__ = ["Build", "Look", "chunks", "look_up", "write"]
 
 Build = Callable[[str], Insert]
 """Makes the statement for a dialect's name. It is called once, so it takes nothing from a batch."""
@@ -28,6 +28,7 @@ Look = Callable[[str], Select[Any]]
 
 Row = list[Any]
 _MOST_AT_ONCE: Final = 64
+_LOOK_UP_AT_ONCE: Final = 500
 _NOTHING: Final = object()
 
 
@@ -54,6 +55,11 @@ def look_up(connection: Connection, look: Look, values: Sequence[str]) -> list[t
     given = as_values(connection.dialect.name, values)
     found = connection.exec_driver_sql(sql, (given,) if positional else {VALUES: given})
     return [tuple(row) for row in found]
+
+
+def chunks(values: list[str]) -> Iterable[list[str]]:
+    """The values in pieces that are looked up at once."""
+    return (values[start : start + _LOOK_UP_AT_ONCE] for start in range(0, len(values), _LOOK_UP_AT_ONCE))
 
 
 def _write_together(connection: Connection, prepared: _Prepared, rows: Sequence[Row]) -> int:

@@ -7,41 +7,31 @@ other way round; then only ``deliveries`` grows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, Select, and_, func, or_, select
+from sqlalchemy import Connection, Select, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from mo_sync.events import Envelope, MoMessage, RawEvent, Rejected, payload_text
-from mo_sync.ledger.applications import keep_known
-from mo_sync.ledger.bulk import look_up, write
+from mo_sync.events import Envelope, RawEvent, Rejected, payload_text
+from mo_sync.ledger.bulk import chunks, look_up, write
+from mo_sync.ledger.contents import Terms, record_attachments, record_messages
 from mo_sync.ledger.dialect import Insert, among, insert, take_turns_recording
 from mo_sync.ledger.engine import translated
 from mo_sync.ledger.ledger import Ledger
-from mo_sync.ledger.schema import attachment, event, message
+from mo_sync.ledger.schema import event
 from mo_sync.ledger.veil import veiled
-from mo_sync.lifecycle import State
 from mo_sync.readings import plain
 
-__all__ = ["Recorded", "record"]
+__all__ = ["Item", "Recorded", "record", "record_again"]
 
 _log = structlog.get_logger(__name__)
 
-_LOOK_UP_AT_ONCE = 500
 _MAX_PAYLOAD = 1_000_000
-_GAINS = ("company_id", "channel", "from_address", "to_address", "body", "sender_id", "av_status", "occurred_at")
-"""Columns of a message that a later announcement may fill, but never change."""
-_MESSAGE = ("id", "application_id", *_GAINS, "recorded_at", "filed_at")
-_GAINED = range(2, 2 + len(_GAINS))
-_ATTACHMENT = (
-    *("id", "message_id", "application_id", "position", "state"),
-    *("due_at", "deadline_at", "created_at", "updated_at"),
-)
 _EVENT = (
     *("event_key", "content_key", "source", "topic", "type", "state", "reason"),
     *("message_id", "occurred_at", "received_at", "deliveries", "payload"),
@@ -61,15 +51,6 @@ class Recorded(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class _Terms:
-    """What holds for a whole batch."""
-
-    now: datetime
-    deadline_at: datetime
-    max_payload: int
-
-
-@dataclass(frozen=True, slots=True)
 class _Known:
     """What the ledger holds of a batch already: the keys, and for each content the oldest key that said it."""
 
@@ -81,11 +62,11 @@ class _Known:
         contents = list({parsed.content_key for parsed in events if isinstance(parsed, Envelope)})
         keys: set[str] = set()
         by_content: dict[str, str] = {}
-        for some in _chunks(contents):
+        for some in chunks(contents):
             for event_key, content_key in look_up(connection, _of_contents, some):
                 keys.add(event_key)
                 by_content.setdefault(content_key, event_key)
-        for some in _chunks(list({parsed.event_key for parsed in events} - keys)):
+        for some in chunks(list({parsed.event_key for parsed in events} - keys)):
             keys.update(event_key for (event_key,) in look_up(connection, _of_keys, some))
         return cls(frozenset(keys), by_content)
 
@@ -123,7 +104,7 @@ def record(
     """
     if not batch:
         return []
-    terms = _Terms(now, now + timedelta(seconds=give_up_after_s), max_payload)
+    terms = Terms(now, now + timedelta(seconds=give_up_after_s), max_payload)
     try:
         with ledger.begin() as connection:
             return _record(connection, batch, terms)
@@ -133,7 +114,15 @@ def record(
         return [_record_one(connection, item, terms) for item in batch]
 
 
-def _record_one(connection: Connection, item: Item, terms: _Terms) -> Recorded:
+def record_again(
+    connection: Connection, batch: Sequence[Item], *, now: datetime, give_up_after_s: float, deliveries: int
+) -> list[Recorded]:
+    """Record ``batch`` within a transaction of the caller's; each counts as so many deliveries."""
+    terms = Terms(now, now + timedelta(seconds=give_up_after_s), _MAX_PAYLOAD, deliveries)
+    return _record(connection, batch, terms)
+
+
+def _record_one(connection: Connection, item: Item, terms: Terms) -> Recorded:
     raw, parsed = item
     try:
         with connection.begin_nested():
@@ -151,7 +140,7 @@ def _record_one(connection: Connection, item: Item, terms: _Terms) -> Recorded:
         )[0]
 
 
-def _record(connection: Connection, batch: Sequence[Item], terms: _Terms) -> list[Recorded]:
+def _record(connection: Connection, batch: Sequence[Item], terms: Terms) -> list[Recorded]:
     take_turns_recording(connection)
     batch, erased = veiled(connection, batch)
     known = _Known.of(connection, [parsed for _, parsed in batch])
@@ -161,8 +150,8 @@ def _record(connection: Connection, batch: Sequence[Item], terms: _Terms) -> lis
         # What was said before, in whatever shape, has been taken in; saying it again changes nothing.
         if isinstance(parsed, Envelope) and parsed.message and parsed.content_key not in known.by_content
     ]
-    _record_messages(connection, messages, terms)
-    strangers = _record_attachments(connection, messages, terms, erased)
+    record_messages(connection, messages, terms)
+    strangers = record_attachments(connection, messages, terms, erased)
     return _record_events(connection, batch, terms, known, strangers)
 
 
@@ -176,91 +165,8 @@ def _of_keys(dialect: str) -> Select[Any]:
     return select(event.c.event_key).where(among(dialect, event.c.event_key))
 
 
-def _owners(dialect: str) -> Select[Any]:
-    return select(attachment.c.id, attachment.c.message_id).where(among(dialect, attachment.c.id))
-
-
-def _record_messages(connection: Connection, messages: Iterable[MoMessage], terms: _Terms) -> None:
-    rows: dict[str, list[Any]] = {}
-    for said in messages:
-        row = _message_row(said, terms)
-        known = rows.setdefault(said.message_id, row)
-        if known is not row:
-            for place in _GAINED:
-                if known[place] is None:
-                    known[place] = row[place]
-    write(connection, _gaining, _MESSAGE, list(rows.values()))
-
-
-def _message_row(said: MoMessage, terms: _Terms) -> list[Any]:
-    return [
-        said.message_id,
-        said.application_id,
-        said.company_id,
-        said.channel,
-        said.from_address,
-        said.to_address,
-        said.body,
-        said.sender_id,
-        said.av_status,
-        said.occurred_at,
-        terms.now,
-        said.occurred_at or terms.now,
-    ]
-
-
-def _gaining(dialect: str) -> Insert:
-    """A message that is there already only gains what it lacked."""
-    statement = insert(dialect, message)
-    new = statement.excluded
-    gained = or_(*(and_(message.c[name].is_(None), new[name].is_not(None)) for name in _GAINS))
-    filled = {name: func.coalesce(message.c[name], new[name]) for name in _GAINS}
-    return statement.on_conflict_do_update(index_elements=["id"], set_=filled, where=gained)
-
-
-def _record_attachments(
-    connection: Connection, messages: Iterable[MoMessage], terms: _Terms, erased: frozenset[str]
-) -> dict[str, list[str]]:
-    """Insert what is new and was not erased; which attachments of which messages belong to another message already."""
-    rows: dict[str, list[Any]] = {}
-    owners: dict[str, str] = {}
-    wanted: set[tuple[str, str]] = set()
-    for said in messages:
-        for position, attachment_id in enumerate(said.attachment_ids):
-            if attachment_id in erased:
-                continue
-            wanted.add((attachment_id, said.message_id))
-            if attachment_id not in rows:
-                rows[attachment_id] = _attachment_row(said, attachment_id, position, terms)
-                owners[attachment_id] = said.message_id
-    if not rows:
-        return {}
-    applications = {row[2] for row in rows.values()}
-    new = write(connection, _keeping, _ATTACHMENT, list(rows.values()))
-    keep_known(connection, applications, now=terms.now)
-    if new < len(rows):  # some were there before, and may belong to another message
-        for some in _chunks(list(rows)):
-            owners.update(dict(look_up(connection, _owners, some)))
-    strangers: dict[str, list[str]] = {}
-    for attachment_id, message_id in wanted:
-        if (owner := owners[attachment_id]) != message_id:
-            strangers.setdefault(message_id, []).append(f"{attachment_id} belongs to message {owner}")
-    return strangers
-
-
-def _keeping(dialect: str) -> Insert:
-    """An attachment that is there already stays as it is."""
-    return insert(dialect, attachment).on_conflict_do_nothing(index_elements=["id"])
-
-
-def _attachment_row(said: MoMessage, attachment_id: str, position: int, terms: _Terms) -> list[Any]:
-    now, pending = terms.now, State.PENDING.value
-    application_id = said.application_id
-    return [attachment_id, said.message_id, application_id, position, pending, now, terms.deadline_at, now, now]
-
-
 def _record_events(
-    connection: Connection, batch: Sequence[Item], terms: _Terms, known: _Known, strangers: dict[str, list[str]]
+    connection: Connection, batch: Sequence[Item], terms: Terms, known: _Known, strangers: dict[str, list[str]]
 ) -> list[Recorded]:
     """One row an announcement; ``deliveries`` counts how often each key came."""
     keys = known.row_keys([parsed for _, parsed in batch])
@@ -268,7 +174,7 @@ def _record_events(
     recorded: list[Recorded] = []
     for (raw, parsed), key in zip(batch, keys, strict=True):
         if key in rows:
-            rows[key][_DELIVERIES] += 1
+            rows[key][_DELIVERIES] += terms.deliveries
             recorded.append(Recorded.DUPLICATE)
         else:
             rows[key] = _event_row(raw, parsed, key, terms, strangers)
@@ -291,12 +197,25 @@ def _recorded(parsed: Envelope | Rejected) -> Recorded:
 
 
 def _event_row(
-    raw: RawEvent, parsed: Envelope | Rejected, key: str, terms: _Terms, strangers: dict[str, list[str]]
+    raw: RawEvent, parsed: Envelope | Rejected, key: str, terms: Terms, strangers: dict[str, list[str]]
 ) -> list[Any]:
     payload = payload_text(raw.body, max_chars=terms.max_payload)
     if isinstance(parsed, Rejected):
         reason = f"{parsed.reason} (at {parsed.position})"
-        return [key, None, raw.source, None, None, "rejected", reason, None, None, raw.received_at, 1, payload]
+        return [
+            key,
+            None,
+            raw.source,
+            None,
+            None,
+            "rejected",
+            reason,
+            None,
+            None,
+            raw.received_at,
+            terms.deliveries,
+            payload,
+        ]
     said = parsed.message
     return [
         key,
@@ -309,7 +228,7 @@ def _event_row(
         said.message_id if said else None,
         parsed.occurred_at,
         raw.received_at,
-        1,
+        terms.deliveries,
         payload,
     ]
 
@@ -319,7 +238,3 @@ def _remarks(parsed: Envelope, strangers: dict[str, list[str]]) -> str | None:
         return parsed.reason
     remarks = [parsed.reason] if parsed.reason else []
     return "; ".join([*remarks, *strangers.get(parsed.message.message_id, [])]) or None
-
-
-def _chunks(values: list[str]) -> Iterable[list[str]]:
-    return (values[start : start + _LOOK_UP_AT_ONCE] for start in range(0, len(values), _LOOK_UP_AT_ONCE))

@@ -1,0 +1,120 @@
+"""Events that are in the ledger already, read again: for a newer program that understands more."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+from sqlalchemy import ColumnElement, delete, func, or_, select, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from mo_sync.events import Envelope, RawEvent, Rejected, payload_bytes
+from mo_sync.ledger.ledger import Ledger
+from mo_sync.ledger.record import Item, Recorded, record_again
+from mo_sync.ledger.schema import event
+
+__all__ = ["Kept", "Which", "newest", "replay", "replayable", "replayable_count"]
+
+_log = structlog.get_logger(__name__)
+
+_SET_ASIDE = "replayed:"
+
+
+@dataclass(frozen=True, slots=True)
+class Which:
+    """Which events: those of ``keys``, or of one of ``states``; of them those that were received in that time."""
+
+    keys: Collection[str] = ()
+    states: Collection[str] = ()
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An event as it was kept. ``raw`` is None when its bytes are not there any more, or not all of them."""
+
+    id: int
+    event_key: str
+    state: str
+    deliveries: int
+    raw: RawEvent | None
+
+
+def replayable_count(ledger: Ledger, which: Which) -> int:
+    """How many events that is."""
+    with ledger.read() as connection:
+        return int(connection.execute(select(func.count()).select_from(event).where(*_chosen(which))).scalar_one())
+
+
+def replayable(ledger: Ledger, which: Which, *, after: int, upto: int, count: int) -> list[Kept]:
+    """The next ``count`` of them, in the order of their row numbers: those above ``after``, up to ``upto``."""
+    names = ("id", "event_key", "state", "deliveries", "source", "payload", "received_at")
+    query = select(*(event.c[name] for name in names))
+    found = query.where(*_chosen(which), event.c.id > after, event.c.id <= upto).order_by(event.c.id).limit(count)
+    with ledger.read() as connection:
+        rows = connection.execute(found).all()
+    return [
+        Kept(row.id, row.event_key, row.state, row.deliveries, _raw(row.source, row.payload, row.received_at))
+        for row in rows
+    ]
+
+
+def newest(ledger: Ledger) -> int:
+    """The highest row number of an event; 0 when there is none."""
+    with ledger.read() as connection:
+        return int(connection.execute(select(func.coalesce(func.max(event.c.id), 0))).scalar_one())
+
+
+def replay(
+    ledger: Ledger,
+    kept: Kept,
+    parsed: Sequence[tuple[RawEvent, Envelope | Rejected]],
+    *,
+    now: datetime,
+    give_up_after_s: float,
+) -> list[Recorded]:
+    """Record what ``kept`` is found to say now in its place, in one transaction; what became of each.
+
+    What is understood no better than before, or cannot be recorded, stays as it is. May be repeated at will. Raises
+    LedgerOutOfReach.
+    """
+    items: list[Item] = list(parsed)
+    if not any(isinstance(said, Envelope) for _, said in items):
+        return [Recorded.REJECTED for _ in items]
+    try:
+        return _replaced(ledger, kept, items, now=now, give_up_after_s=give_up_after_s)
+    except (SQLAlchemyError, ValueError, TypeError, OverflowError) as error:
+        _log.error("replay.unrecordable", event=kept.event_key, error=type(error).__name__)
+        return [Recorded.REJECTED for _ in items]
+
+
+def _replaced(
+    ledger: Ledger, kept: Kept, items: Sequence[Item], *, now: datetime, give_up_after_s: float
+) -> list[Recorded]:
+    here = event.c.id == kept.id
+    with ledger.begin() as connection:
+        # Out of the way, so that it is no delivery of itself; where it says the same as another, that one has it.
+        aside = update(event).where(here).values(event_key=f"{_SET_ASIDE}{kept.id}", content_key=None)
+        if connection.execute(aside).rowcount != 1:
+            return [Recorded.DUPLICATE for _ in items]
+        recorded = record_again(connection, items, now=now, give_up_after_s=give_up_after_s, deliveries=kept.deliveries)
+        connection.execute(delete(event).where(here))
+    before = Recorded.NEW if kept.state == "accepted" else None
+    return [Recorded.DUPLICATE if outcome is before else outcome for outcome in recorded]
+
+
+def _chosen(which: Which) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = [or_(event.c.event_key.in_(which.keys), event.c.state.in_(which.states))]
+    if which.since is not None:
+        found.append(event.c.received_at >= which.since)
+    if which.until is not None:
+        found.append(event.c.received_at < which.until)
+    return found
+
+
+def _raw(source: str, payload: str, received_at: datetime) -> RawEvent | None:
+    body = payload_bytes(payload)
+    return RawEvent(source, body, received_at) if body else None
