@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import typer
 from typer.core import TyperGroup
@@ -40,21 +41,23 @@ COMMANDS = {
 class Commands(TyperGroup):
     """A group that knows its commands' names and meanings, and imports the one that is called."""
 
+    table: ClassVar[Mapping[str, Command]] = COMMANDS
+
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002  the signature is typer's, here and below
-        return list(COMMANDS)
+        return list(self.table)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
-        command = COMMANDS.get(cmd_name)
+        command = self.table.get(cmd_name)
         return None if command is None else _made(cmd_name, command)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         # typer takes the names for its "did you mean" from here; what they stand for it does not look at.
-        self.commands = dict.fromkeys(COMMANDS)  # type: ignore[assignment]
+        self.commands = dict.fromkeys(self.table)  # type: ignore[assignment]
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
-            formatter.write_dl([(name, command.meaning) for name, command in COMMANDS.items()])
+            formatter.write_dl([(name, command.meaning) for name, command in self.table.items()])
 
 
 def _made(name: str, command: Command) -> Any:

@@ -12,10 +12,10 @@ import typer
 from mo_sync.cli.context import context_of
 from mo_sync.cli.output import Output, plain, printable
 from mo_sync.clock import SystemClock
-from mo_sync.daemon.signals import heard
 from mo_sync.errors import ExitCode, LedgerOutOfReach, UsageError
 from mo_sync.ledger import Ledger
 from mo_sync.ledger.changes import Change, Cursor, Horizon, changes, newest
+from mo_sync.signals import heard
 
 __all__ = ["follow"]
 

@@ -14,9 +14,6 @@ from mo_sync.ledger import Ledger
 from mo_sync.ledger.interventions import By, Choice
 from mo_sync.ledger.verification import quarantined
 from mo_sync.lifecycle import State
-from mo_sync.presence import worker_name
-from mo_sync.store import open_store
-from mo_sync.upkeep.quarantine import release
 
 __all__ = ["LetOut", "let_out"]
 
@@ -50,6 +47,10 @@ class LetOut:
 
 def let_out(context: Context, ledger: Ledger, choice: Choice, by: By, *, dry_run: bool) -> LetOut:
     """Let out what was named one by one, or by its state. Raises OutOfReach."""
+    from mo_sync.presence import worker_name  # what few want, nobody else waits for
+    from mo_sync.store import open_store
+    from mo_sync.upkeep.quarantine import release
+
     if State.QUARANTINED not in choice.filters.states:
         choice = replace(choice, message_ids=())
         if not choice.ids:

@@ -9,12 +9,12 @@ import typer
 from mo_sync.cli.context import context_of
 from mo_sync.cli.filtering import AsJson, DryRun
 from mo_sync.clock import SystemClock
-from mo_sync.daemon.signals import heard
 from mo_sync.errors import ExitCode, OutOfReach, UsageError
 from mo_sync.feeds.dropcopies import forget_days
 from mo_sync.ledger import Ledger
 from mo_sync.presence import worker_name
 from mo_sync.settings import Retention, Settings
+from mo_sync.signals import heard
 from mo_sync.store import open_store
 from mo_sync.upkeep import prune as upkeep
 from mo_sync.upkeep.prune import Pruned

@@ -12,10 +12,10 @@ import typer
 from mo_sync.cli.context import context_of
 from mo_sync.clock import SystemClock
 from mo_sync.daemon import Systemd
-from mo_sync.daemon.signals import heard
 from mo_sync.errors import ExitCode, MoSyncError, OutOfReach
 from mo_sync.feeds.relay.setting_up import Listening
 from mo_sync.presence import worker_name
+from mo_sync.signals import heard
 
 __all__ = ["relay"]
 

@@ -16,7 +16,6 @@ from mo_sync.cli.bar import Bar
 from mo_sync.cli.context import context_of
 from mo_sync.clock import Clock, SystemClock
 from mo_sync.daemon import Companion, Daemon
-from mo_sync.daemon.signals import heard
 from mo_sync.errors import LedgerOutOfReach
 from mo_sync.gateway.origins import in_clear
 from mo_sync.ledger import Ledger, queries
@@ -25,6 +24,7 @@ from mo_sync.service import Service
 from mo_sync.settings import Log, Metrics, Settings
 from mo_sync.settings.changes import changes
 from mo_sync.settings.load import Loaded
+from mo_sync.signals import heard
 
 __all__ = ["run", "stops_heard", "sync_now"]
 

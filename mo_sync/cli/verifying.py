@@ -14,11 +14,11 @@ from mo_sync.cli.deeds import by_whom
 from mo_sync.cli.filtering import AsJson
 from mo_sync.cli.output import Output, bytes_text
 from mo_sync.clock import SystemClock
-from mo_sync.daemon.signals import heard
 from mo_sync.errors import ExitCode, UsageError
 from mo_sync.ledger import Ledger
 from mo_sync.ledger.verification import settled_count
 from mo_sync.presence import worker_name
+from mo_sync.signals import heard
 from mo_sync.store import open_store
 from mo_sync.upkeep import verify as upkeep
 from mo_sync.upkeep.verify import Verified

@@ -16,7 +16,6 @@ import structlog
 
 from mo_sync.clock import Clock
 from mo_sync.daemon.schedule import Schedule
-from mo_sync.daemon.signals import heard
 from mo_sync.daemon.systemd import Systemd
 from mo_sync.daemon.ticks import Job, Ticks
 from mo_sync.errors import ExitCode, MoSyncError
@@ -24,6 +23,7 @@ from mo_sync.ledger import queries
 from mo_sync.lifecycle import State
 from mo_sync.service import Service
 from mo_sync.settings import Settings
+from mo_sync.signals import heard
 
 __all__ = ["Daemon", "Reload"]
 

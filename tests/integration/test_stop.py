@@ -126,7 +126,7 @@ def test_a_stop_while_python_starts_costs_nothing(tmp_path: Path, gateway: Gatew
 
 LATE = """
 import os, signal, threading
-from mo_sync.daemon.signals import heard
+from mo_sync.signals import heard
 told, never = threading.Event(), threading.Event()
 threading.Thread(target=never.wait, daemon=True).start()
 with heard([signal.SIGTERM], lambda number: told.set()):

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 
-from mo_sync.daemon.signals import heard
+from mo_sync.signals import heard
 
 LIMIT_S = 10
 

@@ -1,0 +1,145 @@
+"""``mo-sync ledger status | list | show``: what is in it, and why."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from mo_sync.cli.context import Context, context_of
+from mo_sync.cli.filtering import AsJson, Reveal, Utc, filtered
+from mo_sync.cli.listing import masked, show_attachments, show_others
+from mo_sync.cli.output import Output, age, bytes_text, local_time
+from mo_sync.cli.story import timeline
+from mo_sync.clock import SystemClock
+from mo_sync.errors import ExitCode
+from mo_sync.ledger import Ledger, queries
+from mo_sync.ledger.filters import Filters
+from mo_sync.ledger.queries import Status
+from mo_sync.lifecycle import Standing
+
+__all__ = ["list_", "show", "status"]
+
+
+def status(ctx: typer.Context, *, as_json: AsJson = False, utc: Utc = False) -> int:
+    """The ledger at a glance: counts, bytes, what waits, which applications are in trouble.
+
+    Example: mo-sync ledger status --json
+    """
+    context, now = context_of(ctx), SystemClock().now()
+    output = context.output(as_json=as_json)
+    with _opened(context) as ledger:
+        found = queries.status(ledger, now=now)
+    if output.as_json:
+        output.json(asdict(found))
+    else:
+        _show_status(output, found, now=now, utc=utc)
+    return ExitCode.SETTLED
+
+
+@filtered
+def list_(
+    ctx: typer.Context,
+    *,
+    filters: Filters,
+    problems: Annotated[bool, typer.Option("--problems", help="Only what needs a person.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest first.")] = 50,
+    everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    as_json: AsJson = False,
+    utc: Utc = False,
+    reveal: Reveal = False,
+) -> int:
+    """Attachments, the newest first, with where they are or why they are not.
+
+    With --problems, also what needs a person and is no attachment: events that were not understood, applications in
+    trouble, messages that announce attachments without ids.
+
+    Example: mo-sync ledger list --state failed,missing --since 7d
+    """
+    context = context_of(ctx)
+    not_only_files = problems and not (filters.states or filters.from_address or filters.to_address)
+    if problems:
+        filters = replace(filters, states=(*filters.states, *queries.PROBLEMS))
+    output = context.output(as_json=as_json)
+    most = None if everything else limit
+    with _opened(context) as ledger:
+        found = queries.list_attachments(ledger, filters, limit=most and most + 1)
+        others = queries.other_problems(ledger, filters, limit=most and most + 1) if not_only_files else []
+    if most is not None and max(len(found), len(others)) > most:
+        output.warn(f"there are more than {limit}; --limit or --all shows them")
+    found, others = found[:most], others[:most]
+    if output.as_json:
+        rows = masked([asdict(row) for row in found], reveal=reveal)
+        output.json({"attachments": rows, "others": [asdict(row) for row in others]} if problems else rows)
+        return ExitCode.SETTLED
+    show_attachments(output, found, utc=utc, reveal=reveal)
+    show_others(output, others, utc=utc)
+    return ExitCode.SETTLED
+
+
+def show(
+    ctx: typer.Context,
+    wanted: Annotated[
+        str, typer.Argument(metavar="ID", help="Of an event, message or attachment; its beginning will do.")
+    ],
+    *,
+    as_json: AsJson = False,
+    utc: Utc = False,
+    reveal: Reveal = False,
+) -> int:
+    """The whole story of an event, message or attachment: announced, tried, why it is where it is, what comes next.
+
+    Example: mo-sync ledger show Mno4Xayql1oV
+    """
+    context, now = context_of(ctx), SystemClock().now()
+    output = context.output(as_json=as_json)
+    with _opened(context) as ledger:
+        story = queries.find_story(ledger, wanted)
+    if output.as_json:
+        output.json(masked(asdict(story), reveal=reveal))
+        return ExitCode.SETTLED
+    for line in timeline(story, now=now, utc=utc, reveal=reveal):
+        output.say(line)
+    return ExitCode.SETTLED
+
+
+def _opened(context: Context) -> Ledger:
+    return Ledger.open(context.loaded().settings.ledger)
+
+
+def _show_status(output: Output, found: Status, *, now: datetime, utc: bool) -> None:
+    rows: list[tuple[str, object]] = [(f"{state}", count) for state, count in found.attachments.items() if count]
+    output.table(("attachments", "count"), rows or [("none", 0)])
+    output.say()
+    facts: list[tuple[str, object]] = [
+        ("messages", f"{found.messages:,}"),
+        ("events", ", ".join(f"{count:,} {state}" for state, count in sorted(found.events.items())) or "none"),
+        ("deliveries", f"{found.deliveries:,}"),
+        ("applications", _applications(found)),
+        ("stored", bytes_text(found.stored_bytes)),
+        ("oldest pending", age((now - found.oldest_pending).total_seconds()) if found.oldest_pending else "none"),
+        ("next due", _due(found.next_due, now=now, utc=utc)),
+        ("last hour", f"{found.stored_last_hour:,} stored, {found.failures_last_hour:,} failures"),
+        ("last day", f"{found.stored_last_day:,} stored, {found.failures_last_day:,} failures"),
+    ]
+    for name, value in facts:
+        output.say(f"{name:15} {value}")
+    for application in found.applications:
+        if application.state != Standing.ACTIVE:
+            until = f", tried next {local_time(application.until, utc=utc)}" if application.until else ""
+            output.say(f"application {application.id} is {application.state}{until}: {application.reason}")
+        elif application.workers is not None:
+            output.say(f"application {application.id} is slowed to {application.workers} fetches at once")
+
+
+def _applications(found: Status) -> str:
+    resting = sum(application.state != Standing.ACTIVE for application in found.applications)
+    return f"{len(found.applications):,}" + (f", {resting:,} of them at rest" if resting else "")
+
+
+def _due(due_at: datetime | None, *, now: datetime, utc: bool) -> str:
+    if due_at is None:
+        return "nothing"
+    return "now" if due_at <= now else f"{local_time(due_at, utc=utc)} (in {age((due_at - now).total_seconds())})"
