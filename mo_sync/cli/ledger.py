@@ -6,30 +6,31 @@ import typer
 
 from mo_sync.cli.commands import Command, Commands
 
-__all__ = ["app"]
+__all__ = ["COMMANDS", "app"]
+
+
+COMMANDS = {
+    "status": Command("looking", "status", "The ledger at a glance."),
+    "list": Command("looking", "list_", "Attachments, with where they are or why they are not."),
+    "show": Command("looking", "show", "The whole story of an event, message or attachment."),
+    "retry": Command("deeds", "retry", "Try again what was given up, or at once what waits."),
+    "hold": Command("deeds", "hold", "Do not fetch what waits, until it is released."),
+    "release": Command("deeds", "release", "Let go on what is held, out of quarantine, or an application that rests."),
+    "cancel": Command("deeds", "cancel", "Give up for good what is not stored."),
+    "erase": Command("erasing", "erase", "Forget for good what somebody sent."),
+    "verify": Command("verifying", "verify", "Compare ledger and store; repair."),
+    "export": Command("exporting", "export", "Write any of its lists as CSV, JSON Lines or Parquet."),
+    "follow": Command("following", "follow", "What changes, as it changes, a line of JSON each."),
+    "backup": Command("backup", "backup", "Copy it to one file while mo-sync goes on."),
+    "prune": Command("pruning", "prune", "Remove what is older than [retention] says."),
+    "replay": Command("replaying", "replay_events", "Read events again as they came."),
+}
 
 
 class _LedgerCommands(Commands):
     """What is done once a day should not make wait who looks at three in the morning."""
 
-    table = {
-        "status": Command("looking", "status", "The ledger at a glance."),
-        "list": Command("looking", "list_", "Attachments, with where they are or why they are not."),
-        "show": Command("looking", "show", "The whole story of an event, message or attachment."),
-        "retry": Command("deeds", "retry", "Try again what was given up, or at once what waits."),
-        "hold": Command("deeds", "hold", "Do not fetch what waits, until it is released."),
-        "release": Command(
-            "deeds", "release", "Let go on what is held, out of quarantine, or an application that rests."
-        ),
-        "cancel": Command("deeds", "cancel", "Give up for good what is not stored."),
-        "erase": Command("erasing", "erase", "Forget for good what somebody sent."),
-        "verify": Command("verifying", "verify", "Compare ledger and store; repair."),
-        "export": Command("exporting", "export", "Write any of its lists as CSV, JSON Lines or Parquet."),
-        "follow": Command("following", "follow", "What changes, as it changes, a line of JSON each."),
-        "backup": Command("backup", "backup", "Copy it to one file while mo-sync goes on."),
-        "prune": Command("pruning", "prune", "Remove what is older than [retention] says."),
-        "replay": Command("replaying", "replay_events", "Read events again as they came."),
-    }
+    table = COMMANDS
 
 
 app = typer.Typer(
