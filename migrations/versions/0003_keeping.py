@@ -1,9 +1,10 @@
-"""When each file was last verified; what people did to attachments; the key of what stands for erased ids."""
+"""When each file was last verified; what people did; the key of erased ids; totals, and indexes for quick answers."""
 
 import sqlalchemy as sa
 from alembic import op
 
-from mo_sync.ledger.schema import AT_REST, UtcTime
+from mo_sync.ledger.schema import AT_REST, REMARKED, UtcTime
+from mo_sync.ledger.totals import recount
 
 revision = "0003"
 down_revision = "0002"
@@ -20,6 +21,27 @@ def upgrade() -> None:
         sqlite_where=sa.text(AT_REST),
         postgresql_where=sa.text(AT_REST),
     )
+    for name in ("from_address", "to_address"):
+        op.drop_index(f"ix_message_{name}", "message")
+        op.create_index(f"ix_message_{name}", "message", [name, "recorded_at"])
+    op.drop_index("ix_attempt_finished_at", "attempt")
+    op.create_index("ix_attempt_finished_at", "attempt", ["finished_at", "outcome"])
+    failing, remarked = sa.text("error is not null"), sa.text(REMARKED)
+    op.create_index("ix_attachment_error", "attachment", ["created_at"], sqlite_where=failing, postgresql_where=failing)
+    op.create_index("ix_event_remarked", "event", ["id"], sqlite_where=remarked, postgresql_where=remarked)
+    op.create_table(
+        "total",
+        sa.Column("kind", sa.Text(), nullable=False, comment="attachment, event or message."),
+        sa.Column("state", sa.Text(), nullable=False, comment="The state that they are in; of messages: recorded."),
+        sa.Column("count", sa.BigInteger(), nullable=False, comment="How many there are."),
+        sa.Column(
+            "amount", sa.BigInteger(), nullable=False, comment="Of attachments their bytes, of events their deliveries."
+        ),
+        sa.PrimaryKeyConstraint("kind", "state", name=op.f("pk_total")),
+        comment="How much there is of everything. Triggers keep it, in SQLite; in PostgreSQL it is empty.",
+    )
+    if op.get_bind().dialect.name == "sqlite":
+        recount(op.get_bind())
     op.create_table(
         "intervention",
         sa.Column(

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy import exc as sa
+from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 
 from mo_sync.errors import ConfigurationError, LedgerOutOfReach
 from mo_sync.ledger.dialect import ALONE, driver_code, trouble_of
@@ -160,6 +161,7 @@ def _postgresql(url: URL, settings: LedgerSettings) -> Engine:
 def _sqlite(url: URL, settings: LedgerSettings) -> Engine:
     # Parameters are bodies and phone numbers: no error may quote them.
     engine = create_engine(url, connect_args={"timeout": settings.busy_timeout}, hide_parameters=True)
+    engine.dialect.statement_compiler = _Compiler
     watch(engine, Path(str(url.database)))
 
     @event.listens_for(engine, "connect")
@@ -181,6 +183,13 @@ def _sqlite(url: URL, settings: LedgerSettings) -> Engine:
             connection.exec_driver_sql("begin immediate" if options.get(WRITE) else "begin")
 
     return engine
+
+
+class _Compiler(SQLiteCompiler):
+    """Knows what SQLAlchemy's own leaves out: "indexed by", as a hint on a table."""
+
+    def get_from_hint_text(self, table: Any, text: str | None) -> str | None:  # noqa: ARG002  its signature
+        return text
 
 
 def _use_write_ahead_log(cursor: Any, patience_s: float) -> None:

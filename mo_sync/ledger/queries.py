@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Text, column, func, or_, select, table
 
-from mo_sync.ledger.filters import Filters, matching
+from mo_sync.ledger.filters import Filters, matching, spellings
 from mo_sync.ledger.ledger import Ledger
 from mo_sync.ledger.rows import (
     Announcement,
@@ -19,8 +19,9 @@ from mo_sync.ledger.rows import (
     attachments,
     rows,
 )
-from mo_sync.ledger.schema import application, attachment, attempt, event, is_in, message
+from mo_sync.ledger.schema import application, attachment, attempt, is_in, message
 from mo_sync.ledger.stories import Story, find_story
+from mo_sync.ledger.totals import Total, totals
 from mo_sync.lifecycle import Standing, State
 
 __all__ = [
@@ -111,23 +112,19 @@ def status(ledger: Ledger, *, now: datetime) -> Status:
     """The ledger at a glance, all of it from one moment."""
     pending = is_in(State.PENDING)
     with ledger.read() as connection:
-        found = connection.execute(
-            select(event.c.state, func.count(), func.sum(event.c.deliveries)).group_by(event.c.state)
-        )
-        events = [(str(state), int(count), int(deliveries)) for state, count, deliveries in found]
-        stored_bytes = connection.execute(
-            select(func.coalesce(func.sum(attachment.c.size), 0)).where(is_in(State.STORED))
-        ).scalar_one()
+        found = totals(connection)
+        events = {state: one for (kind, state), one in found.items() if kind == "event" and one.count}
+        files = {state: found.get(("attachment", state.value), Total(0, 0)) for state in State}
         oldest = func.min(attachment.c.created_at, type_=attachment.c.created_at.type)
         due = func.min(attachment.c.due_at, type_=attachment.c.due_at.type)
         oldest_pending, next_due = connection.execute(select(oldest, due).where(pending)).one()
         hour, day = now - timedelta(hours=1), now - timedelta(days=1)
         return Status(
-            attachments={state.value: count for state, count in _counts(connection).items()},
-            events={state: count for state, count, _ in events},
-            messages=connection.execute(select(func.count()).select_from(message)).scalar_one(),
-            deliveries=sum(deliveries for _, _, deliveries in events),
-            stored_bytes=int(stored_bytes),
+            attachments={state.value: one.count for state, one in files.items()},
+            events={state: one.count for state, one in events.items()},
+            messages=found.get(("message", "recorded"), Total(0, 0)).count,
+            deliveries=sum(one.amount for one in events.values()),
+            stored_bytes=files[State.STORED].amount,
             oldest_pending=oldest_pending,
             next_due=next_due,
             stored_last_hour=_attempts_since(connection, hour, stored=True),
@@ -160,24 +157,46 @@ def other_problems(ledger: Ledger, filters: Filters, *, limit: int | None) -> li
 def recorded(ledger: Ledger) -> dict[str, int]:
     """How many events and messages are recorded: what there is when there are no attachments."""
     with ledger.read() as connection:
-        return {
-            name: int(connection.execute(select(func.count()).select_from(kind)).scalar_one())
-            for name, kind in (("events", event), ("messages", message))
-        }
+        found = totals(connection).items()
+    return {
+        name: sum(one.count for (kind, _), one in found if kind == name.removesuffix("s"))
+        for name in ("events", "messages")
+    }
 
 
 def list_attachments(ledger: Ledger, filters: Filters, *, limit: int | None) -> list[AttachmentRow]:
     """Attachments that match, the newest first, at most ``limit`` (None: all)."""
-    newest_first = attachment.c.created_at.desc(), attachment.c.message_id, attachment.c.position
-    query = attachments().where(*matching(filters)).order_by(*newest_first)
     with ledger.read() as connection:
+        if filters.application_id is not None and not _is_known(connection, filters.application_id):
+            return []
+        if filters.to_address is not None and filters.from_address is None:
+            return _sent_to(connection, filters.to_address, replace(filters, to_address=None), limit)
+        newest_first = attachment.c.created_at.desc(), attachment.c.message_id, attachment.c.position
+        query = attachments().where(*matching(filters)).order_by(*newest_first)
         return rows(connection, query.limit(limit), AttachmentRow)
 
 
+def _is_known(connection: Connection, application_id: str) -> bool:
+    """An application has its row from its first attachment on."""
+    return connection.execute(select(application.c.id).where(application.c.id == application_id)).first() is not None
+
+
+def _sent_to(connection: Connection, number: str, filters: Filters, limit: int | None) -> list[AttachmentRow]:
+    """Millions may have written to a number of ours: the newest messages first, until there are enough."""
+    found: list[AttachmentRow] = []
+    for spelled in spellings(number):
+        query = attachments().where(message.c.to_address == spelled, *matching(filters))
+        # SQLite would rather sort all of them than walk along this index from its end.
+        query = query.with_hint(message, "indexed by ix_message_to_address", "sqlite")
+        query = query.order_by(message.c.recorded_at.desc(), attachment.c.message_id, attachment.c.position)
+        found += rows(connection, query.limit(limit), AttachmentRow)
+    found.sort(key=lambda row: (row.message_id, row.position))
+    return sorted(found, key=lambda row: row.created_at, reverse=True)[:limit]
+
+
 def _counts(connection: Connection) -> dict[State, int]:
-    found = connection.execute(select(attachment.c.state, func.count()).group_by(attachment.c.state))
-    by_state = {State(state): int(count) for state, count in found}
-    return {state: by_state.get(state, 0) for state in State}
+    found = totals(connection)
+    return {state: found.get(("attachment", state.value), Total(0, 0)).count for state in State}
 
 
 def _attempts_since(connection: Connection, since: datetime, *, stored: bool) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
-from sqlalchemy import ColumnElement, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Text, delete, false, func, literal_column, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from mo_sync.events import Envelope, RawEvent, Rejected, payload_bytes
@@ -20,6 +20,7 @@ __all__ = ["Kept", "Which", "newest", "replay", "replayable", "replayable_count"
 _log = structlog.get_logger(__name__)
 
 _SET_ASIDE = "replayed:"
+_STATES = ("accepted", "ignored", "rejected")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +108,18 @@ def _replaced(
 
 
 def _chosen(which: Which) -> list[ColumnElement[bool]]:
-    found: list[ColumnElement[bool]] = [or_(event.c.event_key.in_(which.keys), event.c.state.in_(which.states))]
+    found = [or_(event.c.event_key.in_(which.keys), *(_is_in(state) for state in which.states))]
+    if not which.keys and len(which.states) == 1:
+        found = [_is_in(state) for state in which.states]  # so that the index of rejected ones applies
     if which.since is not None:
         found.append(event.c.received_at >= which.since)
     if which.until is not None:
         found.append(event.c.received_at < which.until)
     return found
+
+
+def _is_in(state: str) -> ColumnElement[bool]:
+    return event.c.state == literal_column(f"'{state}'", Text) if state in _STATES else false()
 
 
 def _raw(source: str, payload: str, received_at: datetime) -> RawEvent | None:

@@ -13,6 +13,7 @@ from sqlalchemy.sql import ColumnElement
 from mo_sync.ledger.interventions import By, Choice, Deed, chosen, note
 from mo_sync.ledger.ledger import Ledger
 from mo_sync.ledger.schema import AT_REST, attachment
+from mo_sync.ledger.totals import totals
 from mo_sync.lifecycle import State
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "unsettled",
 ]
 
+_AT_REST: Final = (State.STORED.value, State.QUARANTINED.value)
 _ON_ITS_WAY: Final = (State.PENDING.value, State.FETCHING.value)
 _AT_ONCE: Final = 500
 _DEED: Final = "verify"
@@ -52,7 +54,8 @@ class Filed:
 def settled_count(ledger: Ledger) -> int:
     """How many files there should be."""
     with ledger.read() as connection:
-        return int(connection.execute(select(func.count()).where(text(AT_REST)).select_from(attachment)).scalar_one())
+        found = totals(connection)
+    return sum(one.count for (kind, state), one in found.items() if kind == "attachment" and state in _AT_REST)
 
 
 def put_undated_first(ledger: Ledger) -> bool:
@@ -75,6 +78,8 @@ def filed(ledger: Ledger, *, before: datetime, after: Filed | None, count: int) 
     columns = (attachment.c[name] for name in ("id", "location", "size", "sha256", "verified_at"))
     place = attachment.c.verified_at, attachment.c.id
     query = select(*columns).where(text(AT_REST), attachment.c.verified_at < before)
+    # SQLite would rather sort all that are stored.
+    query = query.with_hint(attachment, "indexed by ix_attachment_at_rest", "sqlite")
     if after is not None:
         later = and_(place[0] == after.verified_at, place[1] > after.id)
         query = query.where(place[0] >= after.verified_at, or_(place[0] > after.verified_at, later))
@@ -151,7 +156,7 @@ def still(ledger: Ledger, item: Filed) -> bool:
 def _same(item: Filed) -> tuple[ColumnElement[bool], ...]:
     return (
         attachment.c.id == item.id,
-        attachment.c.state.in_((State.STORED.value, State.QUARANTINED.value)),
+        attachment.c.state.in_(_AT_REST),
         func.coalesce(attachment.c.location, "") == item.location,
         func.coalesce(attachment.c.sha256, "") == item.sha256,
     )

@@ -11,13 +11,13 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from mo_sync.errors import LedgerOutOfReach, LedgerTooNew
-from mo_sync.ledger import Ledger
+from mo_sync.ledger import Ledger, queries
 from mo_sync.ledger.migrate import HEAD, revision, scripts
 from mo_sync.ledger.schema import metadata
 from mo_sync.ledger.views import COMMENTS
 from mo_sync.settings import Ledger as LedgerSettings
 from tests.contract.conftest import House
-from tests.ledgers import announced, column, one, recorded
+from tests.ledgers import NOW, announced, column, one, recorded
 
 
 def at(ledger: Ledger) -> str | None:
@@ -157,7 +157,8 @@ def test_an_older_ledger_keeps_what_it_holds_and_gains_what_it_lacked(
     bare_house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mo_sync.ledger.migrate.HEAD", "0001")
-    monkeypatch.setattr("mo_sync.ledger.views.create", lambda connection: None)  # they are those of today
+    for today in ("views", "totals"):
+        monkeypatch.setattr(f"mo_sync.ledger.{today}.create", lambda connection: None)
     with bare_house.open() as ledger, ledger.begin() as connection:
         for statement in _OF_0001:
             connection.exec_driver_sql(statement)
@@ -168,5 +169,8 @@ def test_an_older_ledger_keeps_what_it_holds_and_gains_what_it_lacked(
         assert column(ledger, "select id from attachment order by id") == ["A1", "A2"]
         applications = "select state || ' ' || failures || ' ' || coalesce(reason, '') from application order by id"
         assert column(ledger, applications) == ["active 0 ", "held 0 no credit"]
+        recorded(ledger, announced("E3", "M3", ["A3"]))
+        status = queries.status(ledger, now=NOW)
+        assert (status.attachments["pending"], status.messages, status.events) == (3, 3, {"accepted": 1})
         with ledger.read() as connection:
             assert compare_metadata(MigrationContext.configure(connection), metadata) == []
