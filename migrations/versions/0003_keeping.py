@@ -43,6 +43,17 @@ def upgrade() -> None:
     if op.get_bind().dialect.name == "sqlite":
         recount(op.get_bind())
     op.create_table(
+        "process",
+        sa.Column("worker", sa.Text(), nullable=False, comment="The daemon's own name: host, process id, chance."),
+        sa.Column("version", sa.Text(), nullable=False, comment="Which mo-sync it is."),
+        sa.Column("started_at", UtcTime(length=27), nullable=False, comment="Since when it runs."),
+        sa.Column("seen_at", UtcTime(length=27), nullable=False, comment="When it last said that it does."),
+        sa.Column("jobs", sa.Text(), nullable=False, comment="JSON: when each of its jobs last completed a tick."),
+        sa.Column("trouble", sa.Text(), comment="What is out of its reach, in a sentence."),
+        sa.PrimaryKeyConstraint("worker", name=op.f("pk_process")),
+        comment="Daemons at work, by what they last said; who ends in good order has no row.",
+    )
+    op.create_table(
         "intervention",
         sa.Column(
             "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, comment="Row number."

@@ -17,14 +17,17 @@ from mo_sync.clock import SystemClock
 from mo_sync.errors import ExitCode
 from mo_sync.ledger import Ledger, queries
 from mo_sync.ledger.filters import Filters
-from mo_sync.ledger.queries import Status
+from mo_sync.ledger.queries import ProcessRow, Status
 from mo_sync.lifecycle import Standing
 
 __all__ = ["list_", "show", "status"]
 
 
+_SILENT_S = 60.0
+
+
 def status(ctx: typer.Context, *, as_json: AsJson = False, utc: Utc = False) -> int:
-    """The ledger at a glance: counts, bytes, what waits, which applications are in trouble.
+    """The ledger at a glance: counts, bytes, what waits, which applications are in trouble, which daemons work.
 
     Example: mo-sync ledger status --json
     """
@@ -32,10 +35,11 @@ def status(ctx: typer.Context, *, as_json: AsJson = False, utc: Utc = False) -> 
     output = context.output(as_json=as_json)
     with _opened(context) as ledger:
         found = queries.status(ledger, now=now)
+    free = _free_bytes(context)
     if output.as_json:
-        output.json(asdict(found))
+        output.json({**asdict(found), "free_bytes": free})
     else:
-        _show_status(output, found, now=now, utc=utc)
+        _show_status(output, found, free, now=now, utc=utc)
     return ExitCode.SETTLED
 
 
@@ -109,7 +113,13 @@ def _opened(context: Context) -> Ledger:
     return Ledger.open(context.loaded().settings.ledger)
 
 
-def _show_status(output: Output, found: Status, *, now: datetime, utc: bool) -> None:
+def _free_bytes(context: Context) -> int | None:
+    from mo_sync.store.address import free_bytes  # what only this needs, nothing else waits for
+
+    return free_bytes(context.loaded().settings.store)
+
+
+def _show_status(output: Output, found: Status, free: int | None, *, now: datetime, utc: bool) -> None:
     rows: list[tuple[str, object]] = [(f"{state}", count) for state, count in found.attachments.items() if count]
     output.table(("attachments", "count"), rows or [("none", 0)])
     output.say()
@@ -118,7 +128,8 @@ def _show_status(output: Output, found: Status, *, now: datetime, utc: bool) -> 
         ("events", ", ".join(f"{count:,} {state}" for state, count in sorted(found.events.items())) or "none"),
         ("deliveries", f"{found.deliveries:,}"),
         ("applications", _applications(found)),
-        ("stored", bytes_text(found.stored_bytes)),
+        ("stored", bytes_text(found.stored_bytes) + (f", {bytes_text(free)} are free" if free is not None else "")),
+        ("verified", _verified(found, now=now)),
         ("oldest pending", age((now - found.oldest_pending).total_seconds()) if found.oldest_pending else "none"),
         ("next due", _due(found.next_due, now=now, utc=utc)),
         ("last hour", f"{found.stored_last_hour:,} stored, {found.failures_last_hour:,} failures"),
@@ -132,6 +143,24 @@ def _show_status(output: Output, found: Status, *, now: datetime, utc: bool) -> 
             output.say(f"application {application.id} is {application.state}{until}: {application.reason}")
         elif application.workers is not None:
             output.say(f"application {application.id} is slowed to {application.workers} fetches at once")
+
+    for process in found.processes:
+        output.say(_process(process, now=now))
+
+
+def _verified(found: Status, *, now: datetime) -> str:
+    oldest = found.oldest_verified
+    return f"each file within {age((now - oldest).total_seconds())}" if oldest is not None else "there is no file"
+
+
+def _process(process: ProcessRow, *, now: datetime) -> str:
+    """A daemon in a line: what it said last, and when. One that was silent for long was killed, or stands still."""
+    silent_s = (now - process.seen_at).total_seconds()
+    ticks = ", ".join(f"{name} {age((now - at).total_seconds())} ago" for name, at in process.jobs.items())
+    trouble = f"; {process.trouble}" if process.trouble else ""
+    if silent_s > _SILENT_S:
+        return f"daemon {process.worker} has said nothing for {age(silent_s)}: killed, or it stands still{trouble}"
+    return f"daemon {process.worker} works since {age((now - process.started_at).total_seconds())}: {ticks}{trouble}"
 
 
 def _applications(found: Status) -> str:

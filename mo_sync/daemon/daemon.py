@@ -5,11 +5,14 @@ Each tick of the reconciler is bounded, so that a backlog of hours still complet
 
 from __future__ import annotations
 
+import contextlib
+import importlib.metadata
 import os
 import signal
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from datetime import timedelta
 from typing import Protocol
 
 import structlog
@@ -18,8 +21,9 @@ from mo_sync.clock import Clock
 from mo_sync.daemon.schedule import Schedule
 from mo_sync.daemon.systemd import Systemd
 from mo_sync.daemon.ticks import Job, Ticks
-from mo_sync.errors import ExitCode, MoSyncError
-from mo_sync.ledger import queries
+from mo_sync.errors import ExitCode, LedgerOutOfReach, MoSyncError
+from mo_sync.ledger import processes, queries
+from mo_sync.ledger.processes import ProcessRow
 from mo_sync.lifecycle import State
 from mo_sync.service import Service
 from mo_sync.settings import Settings
@@ -75,6 +79,7 @@ class Daemon:
         self._woken = threading.Event()
         self._schedule = Schedule(self._ticks, clock)
         self._paused: str | None = None
+        self._started_at = clock.now()
 
     def ages(self) -> dict[str, float]:
         """For each job, the seconds since it last completed a tick."""
@@ -156,6 +161,19 @@ class Daemon:
         troubles = self._ticks.troubles() + ([self._paused] if self._paused else [])
         status = ", ".join(f"{counts.get(state, 0)} {state}" for state in (State.STORED, State.PENDING, State.FAILED))
         self._systemd.status("; ".join([status, *troubles]))
+        now = self._clock.now()
+        ages = self._ticks.ages().items()
+        processes.seen(
+            self._service.ledger,
+            ProcessRow(
+                worker=self._service.worker,
+                version=importlib.metadata.version("mo-sync"),
+                started_at=self._started_at,
+                seen_at=now,
+                jobs={name: now - timedelta(seconds=age_s) for name, age_s in ages},
+                trouble="; ".join(troubles) or None,
+            ),
+        )
 
     def _watch_drop(self) -> threading.Thread | None:
         drop = self._service.drop
@@ -221,6 +239,8 @@ class Daemon:
         # The relay first: what it has read is still kept.
         stopped = [companion.stop(grace_s=grace_s) for companion in self.companions]
         self._schedule.stop()
+        with contextlib.suppress(LedgerOutOfReach):
+            processes.gone(self._service.ledger, self._service.worker)
         ended = self._service.close(grace_s=grace_s, hurry=self._stop_at_once)
         if watcher is not None:
             watcher.join(2.0)

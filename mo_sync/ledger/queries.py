@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, Text, column, func, or_, select, table
+from sqlalchemy import Connection, Text, column, func, or_, select, table, text
 
 from mo_sync.ledger.filters import Filters, matching, spellings
 from mo_sync.ledger.ledger import Ledger
+from mo_sync.ledger.processes import ProcessRow, processes
 from mo_sync.ledger.rows import (
     Announcement,
     ApplicationRow,
@@ -19,7 +20,7 @@ from mo_sync.ledger.rows import (
     attachments,
     rows,
 )
-from mo_sync.ledger.schema import application, attachment, attempt, is_in, message
+from mo_sync.ledger.schema import AT_REST, application, attachment, attempt, is_in, message
 from mo_sync.ledger.stories import Story, find_story
 from mo_sync.ledger.totals import Total, totals
 from mo_sync.lifecycle import Standing, State
@@ -34,6 +35,7 @@ __all__ = [
     "InterventionRow",
     "MessageRow",
     "OtherProblem",
+    "ProcessRow",
     "Status",
     "Story",
     "counts",
@@ -61,7 +63,10 @@ _PROBLEM = table(
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The ledger at a glance. ``attachments`` and ``events`` count by state; rates count finished attempts."""
+    """The ledger at a glance. ``attachments`` and ``events`` count by state; rates count finished attempts.
+
+    Every file that rests in the store was found to be whole since ``oldest_verified``.
+    """
 
     attachments: dict[str, int]
     events: dict[str, int]
@@ -74,7 +79,9 @@ class Status:
     stored_last_day: int
     failures_last_hour: int
     failures_last_day: int
+    oldest_verified: datetime | None
     applications: tuple[ApplicationRow, ...]
+    processes: tuple[ProcessRow, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +138,8 @@ def status(ledger: Ledger, *, now: datetime) -> Status:
             stored_last_day=_attempts_since(connection, day, stored=True),
             failures_last_hour=_attempts_since(connection, hour, stored=False),
             failures_last_day=_attempts_since(connection, day, stored=False),
+            oldest_verified=_oldest_verified(connection),
+            processes=tuple(processes(connection)),
             applications=tuple(rows(connection, select(application).order_by(application.c.id), ApplicationRow)),
         )
 
@@ -197,6 +206,12 @@ def _sent_to(connection: Connection, number: str, filters: Filters, limit: int |
 def _counts(connection: Connection) -> dict[State, int]:
     found = totals(connection)
     return {state: found.get(("attachment", state.value), Total(0, 0)).count for state in State}
+
+
+def _oldest_verified(connection: Connection) -> datetime | None:
+    at_rest = select(attachment.c.verified_at).where(text(AT_REST), attachment.c.verified_at.is_not(None))
+    hinted = at_rest.with_hint(attachment, "indexed by ix_attachment_at_rest", "sqlite")
+    return connection.execute(hinted.order_by(attachment.c.verified_at).limit(1)).scalar_one_or_none()
 
 
 def _attempts_since(connection: Connection, since: datetime, *, stored: bool) -> int:

@@ -47,6 +47,7 @@ __all__ = [
     "message",
     "metadata",
     "notification",
+    "process",
     "total",
 ]
 
@@ -307,6 +308,18 @@ total = Table(
     Column("count", BigInteger, nullable=False, comment="How many there are."),
     Column("amount", BigInteger, nullable=False, comment="Of attachments their bytes, of events their deliveries."),
     comment="How much there is of everything. Triggers keep it, in SQLite; in PostgreSQL it is empty.",
+)
+
+process = Table(
+    "process",
+    metadata,
+    Column("worker", Text, primary_key=True, comment="The daemon's own name: host, process id, chance."),
+    Column("version", Text, nullable=False, comment="Which mo-sync it is."),
+    Column("started_at", UtcTime, nullable=False, comment="Since when it runs."),
+    Column("seen_at", UtcTime, nullable=False, comment="When it last said that it does."),
+    Column("jobs", Text, nullable=False, comment="JSON: when each of its jobs last completed a tick."),
+    Column("trouble", Text, comment="What is out of its reach, in a sentence."),
+    comment="Daemons at work, by what they last said; who ends in good order has no row.",
 )
 
 duty = Table(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -11,7 +12,7 @@ from mo_sync.errors import ConfigurationError
 from mo_sync.store.base import Store
 from mo_sync.store.local import LocalStore
 
-__all__ = ["folder_of", "open_store"]
+__all__ = ["folder_of", "free_bytes", "open_store"]
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(//)?")
 
@@ -22,6 +23,18 @@ def open_store(store: settings.Store, worker: str) -> Store:
     Raises ConfigurationError for an address that is none, StoreOutOfReach when it cannot be written now.
     """
     return LocalStore(folder_of(store.url), worker)
+
+
+def free_bytes(store: settings.Store) -> int | None:
+    """How much may still be written there, for who only wants to know; None when that cannot be told.
+
+    Nothing is made there. Raises ConfigurationError for an address that is none.
+    """
+    try:
+        found = os.statvfs(folder_of(store.url))
+    except OSError:
+        return None
+    return found.f_bavail * found.f_frsize
 
 
 def folder_of(url: str) -> Path:

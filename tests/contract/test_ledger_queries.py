@@ -3,20 +3,42 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from mo_sync.errors import UsageError
 from mo_sync.events import parse
-from mo_sync.ledger import Ledger, queries
+from mo_sync.ledger import Ledger, processes, queries
 from mo_sync.ledger.claims import claim, settle
+from mo_sync.ledger.processes import ProcessRow
 from mo_sync.ledger.queries import ApplicationRow, Filters, find_story
 from mo_sync.lifecycle import Refused, State
 from mo_sync.verdicts import Verdict
 from tests.ledgers import announced, failed, later, one, raw, recorded, rows, settlement, stored
 
 HOUR = 3600.0
+
+
+def test_daemons_are_told_by_what_they_said_last_until_they_end(ledger: Ledger) -> None:
+    first = ProcessRow("a-1", "1.0", later(0), later(10), {"drop": later(9), "upkeep": later(3)}, None)
+    second = ProcessRow("b-2", "1.1", later(5), later(11), {}, "the ledger is locked")
+    for row in (replace(first, seen_at=later(1), jobs={}), first, second):
+        processes.seen(ledger, row)
+
+    assert queries.status(ledger, now=later(20)).processes == (second, first)
+    processes.gone(ledger, "b-2")
+    assert queries.status(ledger, now=later(20)).processes == (first,)
+    processes.seen(ledger, replace(second, seen_at=later(30 * HOUR)))
+    assert [row.worker for row in queries.status(ledger, now=later(20)).processes] == ["b-2"]
+
+
+def test_the_status_says_since_when_all_files_were_verified(sample: Ledger) -> None:
+    stored_at = one(sample, "select min(verified_at) at from attachment")["at"]
+
+    assert queries.status(sample, now=later(0)).oldest_verified is not None
+    assert stored_at is not None
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import sqlite3
 import time
@@ -140,6 +141,26 @@ def test_the_daemon_verifies_repairs_and_prunes_by_itself_and_each_once(site: Si
         daemon.send_signal(signal.SIGTERM)
         daemon.communicate(timeout=30)
     assert not (site.media / keys["A2"]).exists()
+
+
+def test_the_status_tells_of_the_daemon_that_works_and_of_one_that_was_killed(site: Site) -> None:
+    def told() -> str:
+        return site.run("ledger", "status").stdout
+
+    assert "daemon" not in told()
+    with site.start("run") as daemon:
+        wait_for(lambda: site.query("select count(*) from process") == [(1,)])
+        assert re.search(r"^daemon \S+ works since \d+ s: drop .* ago, .*reconcile .* ago", told(), re.MULTILINE)
+        daemon.send_signal(signal.SIGTERM)
+        daemon.communicate(timeout=30)
+    assert "daemon" not in told()
+
+    with site.start("run") as daemon:
+        wait_for(lambda: site.query("select count(*) from process") == [(1,)])
+        daemon.kill()
+        daemon.communicate(timeout=30)
+    write(site, f"update process set seen_at = '{LONG_AGO}'")
+    assert re.search(r"^daemon \S+ has said nothing for \d+ d: killed, or it stands still", told(), re.MULTILINE)
 
 
 def test_the_daemon_finishes_what_an_erasure_could_not(site: Site) -> None:
