@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -34,9 +35,19 @@ _NO_TOKEN = frozenset({Trouble.TOKEN_MISSING, Trouble.TOKEN_UNREADABLE, Trouble.
 def doctor(
     ctx: typer.Context,
     *,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(
+            "--bundle", metavar="FILE", help="Write what support would ask for to a .tar.gz, without secrets."
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace FILE if it is there.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Say it as one JSON document.")] = False,
 ) -> int:
     """Check settings, tokens, folders, store, ledger, clock and gateway; say what to do about what is not right.
+
+    --bundle also writes versions, settings, status, problems, the last week's failures and the service's log to an
+    archive: no token, no text of a message, no full number.
 
     Exits with 0 when nothing failed (there may be warnings), 75 when what failed is out of reach just now, else 3.
 
@@ -49,6 +60,11 @@ def doctor(
         checks.append(check)
         _tell(output, check)
     _sum_up(output, checks)
+    if bundle is not None:
+        from mo_sync.cli.bundling import bundle as write_bundle  # what few want, nobody else waits for
+
+        names = write_bundle(context, checks, bundle, force=force)
+        output.say(f"{bundle} holds {', '.join(names)}: look into it before you send it")
     return exit_code(checks)
 
 

@@ -22,7 +22,7 @@ from mo_sync.settings.problems import MASK, without_password
 from mo_sync.settings.reference import toml_template
 from mo_sync.settings.sources import FILE_NAME
 
-__all__ = ["config", "init"]
+__all__ = ["config", "init", "settings_document"]
 
 _FILE_MODE = 0o640
 _DROP_MODE = 0o770
@@ -81,7 +81,7 @@ def config(
     output = context.output(as_json=as_json)
     loaded = context.loaded(required=False)
     if output.as_json:
-        output.json(_document(loaded))
+        output.json(settings_document(loaded))
     elif path:
         output.result(str(loaded.path or "no file"))
     else:
@@ -178,7 +178,7 @@ def _tell(output: Output, target: Path, done: _Done, steps: list[str]) -> None:
         output.say(f"  {number}  {step}")
 
 
-def _document(loaded: Loaded) -> dict[str, Any]:
+def settings_document(loaded: Loaded) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     for name, value in values_of(loaded.settings).items():
         branch = settings

@@ -1,0 +1,117 @@
+"""How SQLite goes about what people ask: never by reading a whole table that grows.
+
+Without statistics its plans depend on the statement alone, so that those of a small ledger are those of a large one.
+``benchmarks/ledger.py`` shows the times on five million attachments.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from mo_sync.ledger import Ledger, claims, queries, retention
+from mo_sync.ledger.changes import Cursor, changes, newest
+from mo_sync.ledger.erasure import unfinished
+from mo_sync.ledger.filters import Filters
+from mo_sync.ledger.replay import Which, replayable
+from mo_sync.ledger.verification import filed, put_undated_first, settled_count
+from mo_sync.lifecycle import State
+from mo_sync.settings import Ledger as LedgerSettings
+from tests.ledgers import items, later, recorded
+
+GROWING = ("event", "message", "attachment", "attempt")
+# Walks along an index that end as soon as there are enough, or an index that has but the few rows that are meant.
+WALKS = ("ix_attachment_created_at", "ix_event_rejected", "ix_event_remarked", "ix_attachment_error")
+
+Asked = Callable[[Ledger], Any]
+
+
+def listed(**filters: Any) -> Asked:
+    return lambda ledger: queries.list_attachments(ledger, Filters(**filters), limit=50)
+
+
+QUESTIONS: dict[str, Asked] = {
+    "status": lambda ledger: queries.status(ledger, now=later(9)),
+    "counts": queries.counts,
+    "unfinished": lambda ledger: queries.unfinished(ledger, now=later(9)),
+    "list": listed(),
+    "list of a state": listed(states=[State.FAILED]),
+    "list of problems": listed(states=queries.PROBLEMS),
+    "other problems": lambda ledger: queries.other_problems(ledger, Filters(), limit=50),
+    "list of an application": listed(application_id="17226"),
+    "list of a sender": listed(from_address="+14086080000"),
+    "list of a receiver": listed(to_address="18322222222"),
+    "list of an error": listed(error="4040"),
+    "list of a time": listed(since=later(-9), until=later(9)),
+    "show": lambda ledger: queries.find_story(ledger, "A1-0"),
+    "show by the beginning": lambda ledger: queries.find_story(ledger, "A1"),
+    "claim": lambda ledger: claims.claim(ledger, worker="w", count=5, now=later(9), lease_s=60),
+    "changes": lambda ledger: changes(ledger, Cursor(), newest(ledger), count=50),
+    "replay": lambda ledger: replayable(ledger, Which(states=["rejected"]), after=0, upto=99, count=50),
+    "verify": lambda ledger: (
+        put_undated_first(ledger),
+        settled_count(ledger),
+        filed(ledger, before=later(9), after=None, count=50),
+    ),
+    "finish erasures": unfinished,
+    "prune": lambda ledger: retention.retire(ledger, state=State.STORED, before=later(9), now=later(9), count=50),
+}
+
+
+@pytest.fixture(scope="module")
+def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
+    path = tmp_path_factory.mktemp("plans") / "ledger.db"
+    with Ledger.open(LedgerSettings(url=f"sqlite:///{path}")) as opened:
+        recorded(opened, *items(5))
+        yield opened
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_a_question_is_answered_without_reading_a_whole_table(ledger: Ledger, name: str) -> None:
+    plans = plans_of(ledger, lambda: QUESTIONS[name](ledger))
+
+    assert plans
+    scans = [plan for plan in plans if (found := re.match(r"SCAN (\w+)", plan)) and table_of(found[1]) in GROWING]
+    assert [plan for plan in scans if not any(plan.endswith(index) for index in WALKS)] == []
+
+
+def table_of(name: str) -> str:
+    return {"a": "attachment", "e": "event", "m": "message"}.get(name, name)
+
+
+def test_a_scan_is_seen(ledger: Ledger) -> None:
+    """The test above can fail."""
+
+    def ask() -> None:
+        with ledger.read() as connection:
+            connection.exec_driver_sql("select count(*) from event where topic = 'x'").all()
+
+    assert plans_of(ledger, ask) == ["SCAN event"]
+
+
+def plans_of(ledger: Ledger, ask: Callable[[], object]) -> list[str]:
+    """What SQLite says of each statement that reads, while ``ask`` is done."""
+    asked: list[tuple[str, Any]] = []
+
+    def note(_: Any, __: Any, statement: str, parameters: Any, ___: Any, many: bool) -> None:
+        if not many and re.match(r"\s*(select|with|update|delete)\b", statement, re.IGNORECASE):
+            asked.append((statement, parameters))
+
+    event.listen(ledger._engine, "before_cursor_execute", note)
+    try:
+        ask()
+    finally:
+        event.remove(ledger._engine, "before_cursor_execute", note)
+    file = Path(ledger.name.removeprefix("sqlite:///"))
+    with sqlite3.connect(f"file:{file}?mode=ro", uri=True) as reader:
+        return [
+            str(row[3])
+            for statement, parameters in asked
+            for row in reader.execute(f"explain query plan {statement}", parameters)
+        ]
