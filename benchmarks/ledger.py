@@ -40,7 +40,8 @@ FILL = (
       select 'A' || {_ID}, 'M' || {_ID}, case when i % 50 = 0 then '2' else '17226' end, 0, s,
         case when s = 'pending' then t end, t, 1, 'host-1', 'image/jpeg', 20000 + i % 100000, printf('%064x', i),
         case when s in ('stored', 'quarantined') then '2026/11/20/M' || i || '/0-A.jpg' end,
-        case when s = 'stored' then t end, case when s in ('failed', 'missing') then 'the gateway answered 404' end,
+        case when s = 'stored' then t end,
+        case when s in ('failed', 'missing') then 'the gateway answered 404' end,
         case when s in ('failed', 'missing') then '4040' end, t, t,
         case when s in ('stored', 'quarantined') then t end
       from (select i, {_STATE} as s, {_AT} as t from n)""",
