@@ -34,7 +34,7 @@ FILL = (
     f"""insert into message (id, application_id, company_id, from_address, to_address, body, av_status, occurred_at,
         recorded_at, filed_at)
       select 'M' || {_ID}, case when i % 50 = 0 then '2' else '17226' end, '11837',
-        '+1408' || printf('%07d', i * 7919 % 1000000), '18322222222', 'hello ' || i, 'OK', {_AT}, {_AT}, {_AT} from n""",
+        '+1408' || printf('%07d', i * 7919 % 1000000), '18322222222', 'hello '||i, 'OK', {_AT}, {_AT}, {_AT} from n""",
     f"""insert into attachment (id, message_id, application_id, position, state, due_at, deadline_at, attempts, worker,
         content_type, size, sha256, location, stored_at, error, error_code, created_at, updated_at, verified_at)
       select 'A' || {_ID}, 'M' || {_ID}, case when i % 50 = 0 then '2' else '17226' end, 0, s,

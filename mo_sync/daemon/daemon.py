@@ -161,18 +161,19 @@ class Daemon:
         troubles = self._ticks.troubles() + ([self._paused] if self._paused else [])
         status = ", ".join(f"{counts.get(state, 0)} {state}" for state in (State.STORED, State.PENDING, State.FAILED))
         self._systemd.status("; ".join([status, *troubles]))
+        with contextlib.suppress(LedgerOutOfReach):  # those who need it to work say so
+            processes.seen(self._service.ledger, self._said(troubles))
+
+    def _said(self, troubles: list[str]) -> ProcessRow:
         now = self._clock.now()
         ages = self._ticks.ages().items()
-        processes.seen(
-            self._service.ledger,
-            ProcessRow(
-                worker=self._service.worker,
-                version=importlib.metadata.version("mo-sync"),
-                started_at=self._started_at,
-                seen_at=now,
-                jobs={name: now - timedelta(seconds=age_s) for name, age_s in ages},
-                trouble="; ".join(troubles) or None,
-            ),
+        return ProcessRow(
+            worker=self._service.worker,
+            version=importlib.metadata.version("mo-sync"),
+            started_at=self._started_at,
+            seen_at=now,
+            jobs={name: now - timedelta(seconds=age_s) for name, age_s in ages},
+            trouble="; ".join(troubles) or None,
         )
 
     def _watch_drop(self) -> threading.Thread | None:

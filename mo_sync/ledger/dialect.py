@@ -164,11 +164,18 @@ def take_turns_recording(connection: Connection) -> None:
         connection.exec_driver_sql(f"select pg_advisory_xact_lock({_RECORDING_LOCK})")
 
 
-def tidy(connection: Connection) -> bool:
-    """Empty the write-ahead log of a SQLite ledger into it; whether that could be done while others read. For a
-    connection that is in no transaction. PostgreSQL sees to its own."""
+def tidy(connection: Connection, *, compact: bool) -> bool:
+    """Empty the write-ahead log of a SQLite ledger into it, and have the database written anew before, if ``compact``;
+    whether that could be done while others read. For a connection outside of any transaction."""
     if connection.dialect.name == "postgresql":
+        if compact:
+            connection.exec_driver_sql("set statement_timeout = 0")
+            connection.connection.dbapi_connection.patience_s = None  # type: ignore[union-attr]  # see patience.py
+            connection.exec_driver_sql("vacuum")
+            connection.exec_driver_sql("reset statement_timeout")
         return True
+    if compact:
+        connection.exec_driver_sql("vacuum")
     busy, _, _ = connection.exec_driver_sql("pragma wal_checkpoint(truncate)").one()
     return not busy
 

@@ -74,9 +74,7 @@ class Ledger:
         """
         with self._writer, self._translating(), self._engine.connect() as connection:
             alone = connection.execution_options(**outside(self.dialect))
-            if compact:
-                alone.exec_driver_sql("vacuum")
-            return tidy(alone)
+            return tidy(alone, compact=compact)
 
     def close(self) -> None:
         """Close every connection. A second call does nothing."""
