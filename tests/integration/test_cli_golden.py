@@ -61,6 +61,7 @@ CHANGING = (
 def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     site = Site(tmp_path_factory.mktemp("golden") / "site", "http://127.0.0.1:9")
     site.configure({**site.tables, "retention": {"failed": "1d", "messages": "1d"}})
+    site.media.mkdir()
     fill(site.root / "ledger.db", COUNT)
     return site
 
@@ -101,7 +102,7 @@ ON_A_TERMINAL = ("status", "list", "list-problems", "show", "list-nothing", "sho
 def test_what_stands_on_a_terminal(site: Site, name: str) -> None:
     words = [sample(site) if word == "SAMPLE" else word for word in READING[name]]
 
-    seen = in_terminal(site.start, "ledger", *words, columns=120)
+    seen = in_terminal(site.start, "ledger", *words, columns=120, COLUMNS="120")
 
     check(f"{name}-terminal", f"exit code {seen.returncode}\n{told(chr(10).join(seen.lines))}")
 
