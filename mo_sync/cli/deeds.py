@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Annotated, Final
 
 import typer
@@ -24,6 +24,8 @@ from mo_sync.lifecycle import State
 __all__ = ["by_whom", "cancel", "hold", "release", "retry"]
 
 Reason = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why; the ledger keeps it.")]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, help="At most so many, the oldest first.")]
+Everything = Annotated[bool, typer.Option("--all", help="All of them.")]
 _DONE: Final = {Deed.RETRY: "retried", Deed.HOLD: "held", Deed.RELEASE: "released", Deed.CANCEL: "cancelled"}
 _NEXT: Final = {
     Deed.RETRY: "due now: `mo-sync --sync-now`, or the daemon, goes on",
@@ -47,11 +49,14 @@ def _command(deed: Deed, meaning: str) -> Callable[..., int]:
         wanted: Ids = None,
         *,
         filters: Filters,
+        limit: Limit = None,
+        everything: Everything = False,
         reason: Reason = None,
         dry_run: DryRun = False,
         as_json: AsJson = False,
     ) -> int:
-        return _do(context_of(ctx), deed, wanted, filters, reason=reason, dry_run=dry_run, as_json=as_json)
+        wished = _Wish(deed, wanted or (), filters, limit, everything, by_whom(reason, context_of(ctx).environ))
+        return _do(context_of(ctx), wished, dry_run=dry_run, as_json=as_json)
 
     command.__doc__, command.__name__ = meaning, deed.value
     return filtered(command)
@@ -93,6 +98,8 @@ def release(
         ),
     ] = None,
     all_applications: Annotated[bool, typer.Option("--all-applications", help="Every one that rests.")] = False,
+    limit: Limit = None,
+    everything: Everything = False,
     reason: Reason = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
@@ -105,13 +112,14 @@ def release(
 
     Example: mo-sync ledger release --application 17226
     """
-    if not wanted and filters == Filters():
+    if not (wanted or everything) and filters == Filters():
         return _release_applications(context_of(ctx), application, everyone=all_applications, as_json=as_json)
     if all_applications or len(application or ()) > 1:
         hint = "release attachments of one application at a time, or applications without naming attachments"
         raise UsageError("two-choices", "it was said twice what to release", hint=hint)
     filters = replace(filters, application_id=application[0] if application else None)
-    return _do(context_of(ctx), Deed.RELEASE, wanted, filters, reason=reason, dry_run=dry_run, as_json=as_json)
+    wished = _Wish(Deed.RELEASE, wanted or (), filters, limit, everything, by_whom(reason, context_of(ctx).environ))
+    return _do(context_of(ctx), wished, dry_run=dry_run, as_json=as_json)
 
 
 def _release_applications(context: Context, ids: list[str] | None, *, everyone: bool, as_json: bool) -> int:
@@ -128,31 +136,35 @@ def _release_applications(context: Context, ids: list[str] | None, *, everyone: 
     return ExitCode.SETTLED
 
 
-def _do(
-    context: Context,
-    deed: Deed,
-    wanted: Sequence[str] | None,
-    filters: Filters,
-    *,
-    dry_run: bool,
-    as_json: bool,
-    reason: str | None = None,
-) -> int:
-    if not wanted and filters == Filters():
-        hint = "name ids, or say which with --state, --application, --since, --until, --from, --to, --error"
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What somebody wants to be done, to what, as it was said."""
+
+    deed: Deed
+    wanted: Sequence[str]
+    filters: Filters
+    limit: int | None
+    everything: bool
+    by: By
+
+
+def _do(context: Context, wished: _Wish, *, dry_run: bool, as_json: bool) -> int:
+    deed, by = wished.deed, wished.by
+    if not (wished.wanted or wished.everything) and wished.filters == Filters():
+        hint = "name ids, or say which with --state, --application, --since, --until, --from, --to, --error, or --all"
         raise UsageError("nothing-chosen", f"it was not said what to {deed}", hint=hint)
     output = context.output(as_json=as_json)
     settings = context.loaded().settings
     with Ledger.open(settings.ledger) as ledger:
-        named = [_named(ledger, name) for name in wanted or []]
+        named = [_named(ledger, name) for name in wished.wanted]
         choice = Choice(
             ids=[story.id for story in named if story.kind == "attachment"],
             message_ids=[story.message.id for story in named if story.kind != "attachment" and story.message],
-            filters=filters,
+            filters=wished.filters,
+            limit=wished.limit,
         )
         counts = would(ledger, deed, choice)
         count = sum(counts.values())
-        by = by_whom(reason, context.environ)
         if not dry_run:
             count = _done(context, ledger, deed, choice, by=by, expected=count)
         judged = let_out(context, ledger, choice, by, dry_run=dry_run) if deed is Deed.RELEASE else LetOut()

@@ -20,6 +20,7 @@ from mo_sync.ledger import Ledger, queries
 from mo_sync.ledger.erasure import Scope, scope
 from mo_sync.ledger.filters import spellings
 from mo_sync.ledger.interventions import By
+from mo_sync.ledger.queries import Story
 from mo_sync.ledger.veil import ERASED
 from mo_sync.presence import worker_name
 from mo_sync.store import open_store
@@ -97,7 +98,7 @@ def _numbers(sender: str | None) -> list[str]:
 
 def _chosen(ledger: Ledger, wanted: list[str], numbers: list[str]) -> tuple[Scope, set[str]]:
     """What is to be erased, and the names by which copies of its events are found."""
-    stories = [queries.find_story(ledger, name) for name in wanted]
+    stories = [_story(ledger, name) for name in wanted]
     whole = [story for story in stories if story.kind != "attachment"]
     found = scope(
         ledger,
@@ -109,6 +110,15 @@ def _chosen(ledger: Ledger, wanted: list[str], numbers: list[str]) -> tuple[Scop
     names = {*found.messages, *found.attachments, *(number.removeprefix("+") for number in numbers)}
     names |= {story.id for story in whole if not story.id.startswith(ERASED)}
     return found, names
+
+
+def _story(ledger: Ledger, name: str) -> Story:
+    """By its whole id: what is erased by mistake does not come back."""
+    found = queries.find_story(ledger, name)
+    if found.id != name and not found.id.startswith(ERASED):
+        hint = f"the only one that begins so is {found.id}"
+        raise UsageError("id-not-whole", "only whole ids are erased", item=name, hint=hint)
+    return found
 
 
 def _agreed(output: Output, chosen: Scope, *, yes: bool) -> bool:

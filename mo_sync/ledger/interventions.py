@@ -62,11 +62,13 @@ class By:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which attachments: any of ``ids`` or of ``message_ids`` (both empty: all), of those the ones that match."""
+    """Which attachments: any of ``ids`` or of ``message_ids`` (both empty: all), of those the ones that match; of
+    these, if there is a ``limit``, so many, those first that were announced first."""
 
     ids: Collection[str] = ()
     message_ids: Collection[str] = ()
     filters: Filters = field(default_factory=Filters)
+    limit: int | None = None
 
 
 def intervene(
@@ -88,10 +90,12 @@ def intervene(
     done = 0
     values = _values(deed, now=now, deadline_at=now + timedelta(seconds=give_up_after_s), by=by)
     fresh = not_(and_(attachment.c.state == _TO[deed].value, attachment.c.updated_at == now))
-    some = select(attachment.c.id).where(*_chosen(deed, choice), fresh).limit(_AT_ONCE)
+    some = select(attachment.c.id).where(*_chosen(deed, choice), fresh)
+    some = some if choice.limit is None else some.order_by(attachment.c.created_at, attachment.c.id)
     while True:
+        count = _AT_ONCE if choice.limit is None else min(_AT_ONCE, choice.limit - done)
         with ledger.begin() as connection:
-            ids = list(connection.execute(some).scalars())
+            ids = list(connection.execute(some.limit(count)).scalars())
             if ids and _TO[deed] is State.PENDING:
                 _awake(connection, ids, now)
             still = attachment.c.state.in_([state.value for state in FROM[deed]])
@@ -100,7 +104,7 @@ def intervene(
                 note(connection, deed, these, by, now=now)
                 done += connection.execute(update(attachment).where(these).values(values)).rowcount
         told(done)
-        if len(ids) < _AT_ONCE:
+        if len(ids) < count or done == choice.limit:
             return done
 
 
@@ -121,7 +125,11 @@ def note(connection: Connection, deed: str, which: ColumnElement[bool], by: By, 
 
 def would(ledger: Ledger, deed: Deed, choice: Choice) -> dict[State, int]:
     """How many :func:`intervene` would change, by the state that they are in."""
-    query = select(attachment.c.state, func.count()).where(*_chosen(deed, choice)).group_by(attachment.c.state)
+    found = select(attachment.c.state).where(*_chosen(deed, choice))
+    if choice.limit is not None:
+        found = found.order_by(attachment.c.created_at, attachment.c.id).limit(choice.limit)
+    some = found.subquery()
+    query = select(some.c.state, func.count()).group_by(some.c.state)
     with ledger.read() as connection:
         return {State(state): int(count) for state, count in connection.execute(query)}
 

@@ -123,6 +123,24 @@ def test_many_are_done_in_small_transactions_each_once(
     assert (done, told) == (10, [3, 6, 9, 10])
 
 
+@pytest.mark.parametrize(("limit", "pieces"), [(4, [3, 4]), (3, [3]), (1, [1]), (99, [3, 6, 9, 10])])
+def test_no_more_than_the_limit_are_done_the_oldest_first(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, limit: int, pieces: list[int]
+) -> None:
+    monkeypatch.setattr(module, "_AT_ONCE", 3)
+    for n in reversed(range(10)):
+        recorded(ledger, announced(f"E{n}", f"M{n}", [f"A{n}"]), now=later(n))
+    told: list[int] = []
+
+    few = Choice(limit=limit)
+    assert would(ledger, Deed.HOLD, few) == {State.PENDING: min(limit, 10)}
+    done = intervene(ledger, Deed.HOLD, few, now=later(100), give_up_after_s=1, by=ME, told=told.append)
+
+    assert (done, told) == (min(limit, 10), pieces)
+    held = column(ledger, "select id from attachment where state = 'held' order by id")
+    assert held == [f"A{n}" for n in range(min(limit, 10))]
+
+
 def test_what_was_done_before_an_interruption_stays_and_the_rest_can_be_done_later(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -142,7 +142,7 @@ def test_one_attachment_can_be_erased_alone_and_nobody_but_the_report_remembers_
     assert (again.returncode, again.stdout.startswith("nothing was erased")) == (0, True)
 
 
-@pytest.mark.parametrize("words", [[], ["--from", "anna"], ["--from", "+1"], ["nobody"]])
+@pytest.mark.parametrize("words", [[], ["--from", "anna"], ["--from", "+1"], ["nobody"], ["AnnaOne"]])
 def test_what_cannot_be_meant_is_an_error_of_usage(site: Site, words: list[str]) -> None:
     assert site.run("ledger", "erase", "--yes", *words).returncode == 2
     assert site.states() == {"stored": 3, "quarantined": 1}
