@@ -37,6 +37,7 @@ _SETTLED_S: Final = 3_600.0
 """A younger file may be one that the ledger is about to be told of."""
 _SUSPICIOUS: Final = 20
 _SUSPICIOUS_SHARE: Final = 0.1
+_A_FEW: Final = 2
 
 
 class Fault(StrEnum):
@@ -247,8 +248,10 @@ def _refuse_an_empty_store(verified: Verified) -> None:
 
 
 def _refuse_a_bare_store(verified: Verified, store: Store) -> None:
-    """Where little was looked at, all of which is gone, the store is suspicious if nothing at all rests in it."""
-    if verified.gone and verified.gone == verified.files and next(store.resting(), None) is None:
+    """Where little was looked at, all of which is gone, the store is suspicious if that was more than a few, or if
+    nothing at all rests in it."""
+    everything = verified.gone and verified.gone == verified.files
+    if everything and (verified.gone > _A_FEW or next(store.resting(), None) is None):
         raise _empty(verified)
 
 

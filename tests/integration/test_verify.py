@@ -258,6 +258,19 @@ def test_the_only_file_of_a_small_sample_is_reported_when_others_rest_there(fill
     assert [(one["fault"], one["attachment"]) for one in found["found"]] == [("missing", first)]
 
 
+def test_a_sample_all_of_which_is_gone_is_no_damage_but_another_store(filled: Filled) -> None:
+    """Its disk is not mounted, and something was stored below the mount point since."""
+    elsewhere = filled.site.root / "elsewhere"
+    filled.site.media.rename(elsewhere)
+    (filled.site.media / "2026/11/30/Mnew").mkdir(parents=True)
+    (filled.site.media / "2026/11/30/Mnew/0-new.jpg").write_bytes(b"stored since")
+
+    told = filled.site.run("ledger", "verify", "--sample", "1%", "--repair")
+
+    assert (told.returncode, "store-looks-empty" in told.stderr) == (75, True)
+    assert filled.site.query("select count(*) from attachment where state = 'pending'") == [(0,)]
+
+
 def test_samples_go_through_all_of_them_before_any_comes_again(filled: Filled) -> None:
     for _ in range(4):
         assert filled.verify("--sample", "25%", code=0)["files"] == FILES / 4
