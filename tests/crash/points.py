@@ -165,9 +165,9 @@ def _store() -> Any:
 
 
 def _recording() -> Any:
-    from mo_sync.ledger import record
+    from mo_sync.ledger import bulk
 
-    return record
+    return bulk
 
 
 def _drop_folder() -> Any:
@@ -186,7 +186,9 @@ POINTS: Final[dict[str, Point]] = {
     point.name: point
     for point in (
         Point("drop-taken", "a file is in processing/, unread", _after(_drop_folder, "take"), 2, intake=True),
-        Point("intake-writing", "some rows of a batch are written", _after(_recording, "write"), 3, intake=True),
+        Point(
+            "intake-writing", "some rows of a batch are written", _after(_recording, "_write_together"), 3, intake=True
+        ),
         Point("intake-committing", "all rows, not committed", _transaction("record", "before"), intake=True),
         Point("intake-committed", "committed, the file not moved", _transaction("record", "after"), intake=True),
         Point("drop-filed", "a file in done/, not durable there", _after(_filing, "done"), 2, intake=True),
