@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections import Counter
@@ -53,7 +54,8 @@ def verify(
     output = context.output(as_json=as_json)
     share, settings = _share(sample), context.loaded().settings
     context.start_log()
-    os.nice(_NICE)
+    with contextlib.suppress(OSError):  # a sandbox may forbid it
+        os.nice(_NICE)
     stopped: list[int] = []
     store = open_store(settings.store, worker=worker_name())
     try:

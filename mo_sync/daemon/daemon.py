@@ -145,7 +145,8 @@ class Daemon:
         done = Future[bool]()
 
         def work() -> None:
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+            with contextlib.suppress(OSError):  # a sandbox may forbid it; the work is as good at another priority
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
             try:
                 done.set_result(self._service.rounds.make(self._stop, lambda: self._ticks.progressed("upkeep")))
             except BaseException as error:  # noqa: BLE001  it is raised where the result is waited for

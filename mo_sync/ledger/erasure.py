@@ -29,6 +29,7 @@ __all__ = ["Erased", "Scope", "erase_attachment", "erase_message", "erase_unread
 _DEED: Final = "erase"
 _KEPT: Final = ("application_id", "position", "attempts", "absences", "content_type", "size", "created_at")
 """Of an attachment: nothing that tells who sent it, or what."""
+_AT_ONCE: Final = 500
 _UNREAD: Final = (event.c.message_id.is_(None), event.c.state.in_(("rejected", "ignored")))
 
 
@@ -65,17 +66,17 @@ def scope(
     and announced no message of ours. ``event_keys`` are events of that kind too."""
     chosen = or_(message.c.id.in_(message_ids), message.c.from_address.in_(sender))
     with ledger.read() as connection:
-        fresh = message.c.id.not_like(f"{ERASED}%")
-        messages = connection.execute(select(message.c.id).where(chosen, fresh).order_by(message.c.id))
-        wanted = tuple(messages.scalars())
-        alone = attachment.c.id.in_(attachment_ids), attachment.c.message_id.not_in(wanted), not_(is_in(State.ERASED))
+        # Not by the ids that were found: there may be more than a statement can take.
+        whole = select(message.c.id).where(chosen, message.c.id.not_like(f"{ERASED}%"))
+        messages = tuple(connection.execute(whole.order_by(message.c.id)).scalars())
+        alone = attachment.c.id.in_(attachment_ids), attachment.c.message_id.not_in(whole), not_(is_in(State.ERASED))
         attachments = tuple(connection.execute(select(attachment.c.id).where(*alone)).scalars())
-        theirs = or_(attachment.c.id.in_(attachments), attachment.c.message_id.in_(wanted))
+        theirs = or_(attachment.c.id.in_(attachments), attachment.c.message_id.in_(whole))
         sums = select(func.count(), func.coalesce(func.sum(attachment.c.size), 0))
         files, size = connection.execute(sums.where(theirs, attachment.c.location.is_not(None))).one()
         named = select(event.c.id).where(event.c.event_key.in_(event_keys), *_UNREAD)
         events = {*connection.execute(named).scalars(), *_naming(connection, sender)}
-    return Scope(wanted, attachments, tuple(sorted(events)), int(files), int(size))
+    return Scope(messages, attachments, tuple(sorted(events)), int(files), int(size))
 
 
 def erase_message(ledger: Ledger, message_id: str, by: By, *, now: datetime) -> Erased:
@@ -121,9 +122,12 @@ def erase_attachment(ledger: Ledger, attachment_id: str, by: By, *, now: datetim
 
 def erase_unread(ledger: Ledger, events: Sequence[int], *, now: datetime) -> int:
     """Empty these events, which announced no message of ours: they were rejected or ignored. How many they were."""
-    with ledger.begin() as connection:
-        which = and_(event.c.id.in_(events), *_UNREAD)
-        return _erase_events(connection, key_of(connection, now=now), which, unread=True)
+    done = 0
+    for start in range(0, len(events), _AT_ONCE):
+        with ledger.begin() as connection:
+            which = and_(event.c.id.in_(events[start : start + _AT_ONCE]), *_UNREAD)
+            done += _erase_events(connection, key_of(connection, now=now), which, unread=True)
+    return done
 
 
 def unfinished(ledger: Ledger, *, after: str = "", count: int = 500) -> dict[str, str]:

@@ -79,10 +79,19 @@ def erase(
     return replace(report, files=finished.files, left=report.left | finished.left)
 
 
-def finish(ledger: Ledger, store: Store) -> Report:
-    """Remove the files of what was erased, also of what an earlier run could not finish. Raises LedgerOutOfReach."""
+def finish(
+    ledger: Ledger,
+    store: Store,
+    *,
+    stop: Callable[[], bool] = lambda: False,
+    told: Callable[[], object] = lambda: None,
+) -> Report:
+    """Remove the files of what was erased, also of what an earlier run could not finish.
+
+    ``stop`` is asked between some hundreds of them, ``told`` is called after each. Raises LedgerOutOfReach.
+    """
     report, after = Report(), ""
-    while places := unfinished(ledger, after=after):
+    while not stop() and (places := unfinished(ledger, after=after)):
         gone: dict[str, str] = {}
         for stand_in, location in places.items():
             plain = location.removeprefix(quarantine_key(""))
@@ -92,6 +101,7 @@ def finish(ledger: Ledger, store: Store) -> Report:
                 report.left[stand_in] = f"its file cannot be removed ({error.strerror or type(error).__name__})"
             else:
                 gone[stand_in] = location
+            told()
         if gone:
             files_gone(ledger, gone)
         after = max(places)

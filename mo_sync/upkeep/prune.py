@@ -25,7 +25,7 @@ _STATES: Final = (
 
 
 Told = Callable[[int], object]
-"""Hears how many more went."""
+"""Hears how many more went; 0 is a sign that it goes on."""
 
 
 @dataclass(slots=True)
@@ -103,7 +103,7 @@ def prune(
             done = rule.step(ledger, before=before, count=_AT_ONCE)
             pruned.add(rule.name, done)
             if rule.name in _STATES:
-                _sweep(ledger, store, pruned)
+                _sweep(ledger, store, pruned, lambda: told(0))
             told(done)
             if done < _AT_ONCE:
                 break
@@ -118,8 +118,8 @@ def _before(kept: Retention, setting: str, now: datetime) -> datetime | None:
     return now - timedelta(seconds=age_s) if age_s is not None else None
 
 
-def _sweep(ledger: Ledger, store: Store, pruned: Pruned) -> None:
+def _sweep(ledger: Ledger, store: Store, pruned: Pruned, going_on: Callable[[], object]) -> None:
     """Remove the files of what was retired, then its rows: also of what an earlier run left."""
-    pruned.left |= finish(ledger, store).left
+    pruned.left |= finish(ledger, store, told=going_on).left
     while retention.delete_retired(ledger, count=_AT_ONCE) == _AT_ONCE:
         pass

@@ -58,7 +58,7 @@ class Rounds:
 
         A duty that ends in the middle, by a stop or by trouble, is given back. Raises OutOfReach.
         """
-        self._finish()
+        self._finish(stop, progressed)
         self._under("prune", self.settings.retention.interval, lambda: self._prune(stop, progressed), stop)
         again = False
 
@@ -83,8 +83,9 @@ class Rounds:
         if stop.is_set():
             self._duties.give_back(duty, lease)
 
-    def _finish(self) -> None:
-        for attachment_id, why in finish(self._ledger, self._store).left.items():
+    def _finish(self, stop: threading.Event, progressed: Callable[[], object]) -> None:
+        finished = finish(self._ledger, self._store, stop=stop.is_set, told=progressed)
+        for attachment_id, why in finished.left.items():
             _log.error("erase.file-left", attachment=attachment_id, error=why, hint="it is tried again")
 
     def _prune(self, stop: threading.Event, progressed: Callable[[], object]) -> None:
@@ -102,7 +103,7 @@ class Rounds:
 
     def _verify(self, stop: threading.Event, progressed: Callable[[], object]) -> bool:
         chosen = self.settings.verify
-        pace = _Pace(chosen.bytes_per_second, self._clock, stop)
+        pace = _Pace(chosen.bytes_per_second, self._clock, stop, progressed)
 
         def told(size: int) -> None:
             progressed()
@@ -133,10 +134,13 @@ class Rounds:
 
 
 class _Pace:
-    """So many bytes a second, on average since it began."""
+    """So many bytes a second, on average since it began. ``waiting`` is called as long as it waits."""
 
-    def __init__(self, bytes_per_second: int, clock: Clock, stop: threading.Event) -> None:
+    def __init__(
+        self, bytes_per_second: int, clock: Clock, stop: threading.Event, waiting: Callable[[], object]
+    ) -> None:
         self._rate = bytes_per_second
+        self._waiting = waiting
         self._clock = clock
         self._stop = stop
         self._began_s = clock.monotonic()
@@ -147,3 +151,4 @@ class _Pace:
         ahead_s = self._spent / self._rate - (self._clock.monotonic() - self._began_s)
         while ahead_s > 0 and not self._clock.wait(self._stop, min(ahead_s, _LONGEST_WAIT_S)):
             ahead_s -= _LONGEST_WAIT_S
+            self._waiting()

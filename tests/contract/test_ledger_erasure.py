@@ -67,6 +67,22 @@ def test_all_that_a_number_sent_is_found_and_nothing_of_another(filled: Ledger) 
     assert scope(filled, sender=["+1408555"]) == Scope((), (), (), 0, 0)
 
 
+def test_a_number_that_sent_more_than_a_statement_can_take_is_no_obstacle(ledger: Ledger) -> None:
+    count = 33_000
+    sql = {
+        "sqlite": "with recursive n(i) as (select 1 union all select i + 1 from n where i < :count)",
+        "postgresql": "with n(i) as (select generate_series(1, cast(:count as int)))",
+    }[ledger.dialect]
+    at = "cast('2026-11-20T12:00:00.000000Z' as timestamptz)"
+    at = at if ledger.dialect == "postgresql" else "'2026-11-20T12:00:00.000000Z'"
+    columns = "insert into message (id, application_id, from_address, recorded_at, filed_at)"
+    with ledger.begin() as connection:
+        filling = text(f"{columns} {sql} select 'M' || i, '1', :number, {at}, {at} from n")
+        connection.execute(filling, {"count": count, "number": ANNA})
+
+    assert len(scope(ledger, sender=[ANNA]).messages) == count
+
+
 def test_nothing_of_an_erased_message_stays_and_others_are_as_they_were(filled: Ledger) -> None:
     before = rows(filled, "select * from v_attachment where message_id = 'M3' order by id")
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
 from structlog.testing import capture_logs
 
 from mo_sync.daemon import Daemon
+from mo_sync.errors import StoreOutOfReach
 from mo_sync.reconciler import Worked
 from mo_sync.service import Service
 from tests.clocks import HandClock
@@ -43,3 +47,52 @@ def test_a_pause_is_logged_when_it_begins_and_when_it_ends_however_its_numbers_c
         ("reconcile.resumed", None),
         ("reconcile.paused", "1MB is free"),
     ]
+
+
+class Rounds:
+    """Some that note who made them, and with which priority."""
+
+    def __init__(self, answer: bool | BaseException) -> None:
+        self.answer = answer
+        self.made: list[tuple[str, int]] = []
+
+    def make(self, stop: threading.Event, progressed: Any) -> bool:
+        del stop
+        progressed()
+        own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+        self.made.append((threading.current_thread().name, own))
+        if isinstance(self.answer, BaseException):
+            raise self.answer
+        return self.answer
+
+
+def with_rounds(rounds: Rounds) -> Daemon:
+    service = cast("Service", SimpleNamespace(rounds=rounds))
+    return Daemon(service, clock=HandClock(), environ={}, reload=lambda settings: (settings, []))
+
+
+def test_upkeep_has_a_low_priority_that_ends_with_it() -> None:
+    rounds = Rounds(False)
+    before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    with_rounds(rounds)._look_after()
+
+    assert rounds.made == [("upkeep", 19)]
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before
+
+
+def test_where_a_sandbox_forbids_that_upkeep_is_made_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbid(*_: int) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "setpriority", forbid)
+    rounds = Rounds(True)
+
+    with_rounds(rounds)._look_after()
+
+    assert len(rounds.made) == 1
+
+
+def test_trouble_of_upkeep_is_trouble_of_its_job() -> None:
+    with pytest.raises(StoreOutOfReach):
+        with_rounds(Rounds(StoreOutOfReach("store-gone", "it is gone")))._look_after()
