@@ -111,6 +111,33 @@ def test_every_command_has_help_with_an_example(name: str, capfd: pytest.Capture
         )
 
 
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("mo-sync le", "ledger"),
+        ("mo-sync ledger er", "erase"),
+        ("mo-sync ledger list --st", "--state"),
+        ("mo-sync doctor --bun", "--bundle"),
+    ],
+)
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_completes_commands_and_options(typed: str, offered: str, shell: str) -> None:
+    words = typed.split()
+    environ = {
+        **os.environ,
+        "_MO_SYNC_COMPLETE": f"complete_{shell}",
+        "COMP_WORDS": typed,
+        "COMP_CWORD": str(len(words) - 1),
+        "_TYPER_COMPLETE_ARGS": typed,
+        "_TYPER_COMPLETE_FISH_ACTION": "get-args",
+        "_TYPER_COMPLETE_WORD_TO_COMPLETE": words[-1],
+    }
+
+    done = run(env=environ)
+
+    assert offered in done.stdout, done.stderr
+
+
 def test_called_without_a_word_it_shows_its_help_and_exits_as_for_wrong_usage() -> None:
     done = run()
 
