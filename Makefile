@@ -5,6 +5,9 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 N      ?= 500
 
+# Thousands of processes are started by the tests: none of them shall compile everything anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo test check bench crash fuzz wheel lock clean
 
 help: ## Show what can be made

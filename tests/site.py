@@ -51,7 +51,8 @@ class Site:
 
     def environment(self, **more: str) -> dict[str, str]:
         """What the processes of this site see: nothing of this machine's own mo-sync or proxies."""
-        kept = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy") and not k.startswith("MO_SYNC")}
+        foreign = ("MO_SYNC", "PYTHONDONTWRITEBYTECODE")
+        kept = {k: v for k, v in os.environ.items() if not (k.lower().endswith("_proxy") or k.startswith(foreign))}
         return {**kept, "NO_COLOR": "1", "PYTHONPATH": os.getcwd(), **more}
 
     def start(self, *arguments: str, **more: Any) -> subprocess.Popen[str]:
