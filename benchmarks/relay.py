@@ -1,19 +1,23 @@
 """Events a second over HTTP, each acknowledged when it is durable: 64 connections of wrk, all servers in one run.
 
-- *hosted*: the relay beside a ledger, one transaction for all that arrive together;
+- *hosted*: the relay in a whole ``mo-sync run``: one transaction for all that arrive together, and segments for what is
+  more than the ledger bears, which the same process records when it can: *caught up* is how long after the load that
+  took;
 - *alone*: the relay with segments in the drop folder, one sync for all that arrive together;
 - *one by one*: the hosted relay with one commit a request;
 - *native*: a C program with epoll and SQLite, two rows an event, one transaction a turn (``native/cing.c``);
 - *native ledger*: the same, but it writes the ledger's own three rows with their indexes (``native/cledger.c``): what
   the ledger costs, whoever writes it;
+- *sustained*: hosted, for a minute. Once. The segments' turn comes in between, which brings it nearer to what the
+  ledger bears;
 - *locked*: hosted, while another program holds the ledger's write lock for ten seconds. Once.
 
-Every acknowledged event is counted in the ledger, or in the segments, afterwards.
+Each is warmed up for a second before. Every acknowledged event is counted afterwards: in the ledger, or in the segments
+of the relay alone.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 import signal
@@ -31,19 +35,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
+from pydantic import SecretStr
 
 from mo_sync.clock import SystemClock
+from mo_sync.daemon import Daemon
 from mo_sync.feeds.relay import commit
 from mo_sync.feeds.relay.setting_up import Listening
-from mo_sync.intake import Intake
 from mo_sync.ledger import Ledger
-from mo_sync.settings import Drop, Relay, Settings
+from mo_sync.service import Service
+from mo_sync.settings import Drop, Gateway, Relay, Settings, Store
 from mo_sync.settings import Ledger as LedgerSettings
 
 SECONDS = 5
+WARM_UP_S = 1
+LONG_S = 60
 ROUNDS = 3
 CONNECTIONS = 64
 LOCKED_S = 10
+CATCH_UP_S = 300
+BESIDE_THE_LEDGER = ("hosted", "one by one", "locked", "sustained")
 NATIVES = {"native": "cing", "native ledger": "cledger"}
 NATIVE = Path(__file__).parent / "native"
 
@@ -57,6 +67,7 @@ class Measured:
     longest_ms: float
     errors: int
     lost: int
+    caught_up_s: float
 
 
 def main() -> None:
@@ -74,15 +85,19 @@ def main() -> None:
         for number in range(ROUNDS):
             for name, measured in rows.items():
                 place = root / f"{name.replace(' ', '-')}-{number}"
-                place.mkdir()
+                (place / "drop").mkdir(parents=True)
                 measured.append(_measure(name, root, place))
         _print(rows)
-        (root / "locked").mkdir()
-        locked = _measure("locked", root, root / "locked")
-        print(
-            f"locked for {LOCKED_S} s of {LOCKED_S + SECONDS}: {locked.rate:.0f}/s  longest {locked.longest_ms:.0f} ms"
-            f"  errors {locked.errors}  lost {locked.lost}"
-        )
+        for name in ("sustained", "locked"):
+            (root / name / "drop").mkdir(parents=True)
+            _print_one(name, _measure(name, root, root / name))
+
+
+def _print_one(name: str, seen: Measured) -> None:
+    print(
+        f"{name:12} {seen.rate:8.0f}/s  p99 {seen.p99_ms:6.1f} ms  longest {seen.longest_ms:.0f} ms"
+        f"  errors {seen.errors}  lost {seen.lost}  caught up {seen.caught_up_s:.1f} s"
+    )
 
 
 def _print(rows: dict[str, list[Measured]]) -> None:
@@ -90,7 +105,8 @@ def _print(rows: dict[str, list[Measured]]) -> None:
     p99 = {name: statistics.median(one.p99_ms for one in measured) for name, measured in rows.items()}
     for name, measured in rows.items():
         errors, lost = sum(one.errors for one in measured), sum(one.lost for one in measured)
-        print(f"{name:12} {rate[name]:8.0f}/s  p99 {p99[name]:6.1f} ms  errors {errors}  lost {lost}")
+        late = f"  caught up {statistics.median(one.caught_up_s for one in measured):.1f} s" * (name == "hosted")
+        print(f"{name:12} {rate[name]:8.0f}/s  p99 {p99[name]:6.1f} ms  errors {errors}  lost {lost}{late}")
     for name in ("hosted", "alone"):
         ratios = "  ".join(f"{name}/{peer} {rate[name] / rate[peer]:.2f}" for peer in ("one by one", *NATIVES))
         print(f"{ratios}  p99 {name}/native {p99[name] / p99['native']:.2f}")
@@ -106,10 +122,26 @@ def _measure(name: str, root: Path, place: Path) -> Measured:
             _new_ledger(ledger).close()
     else:
         command = [sys.executable, "-m", "benchmarks.relay", name, str(port), place]
-    with _serving(command, port), _locked(ledger if name == "locked" else None) as locked_s:
-        acknowledged, seconds, p99_ms, longest_ms, errors = _load(port, SECONDS + locked_s)
-    lost = max(0, acknowledged - _kept(name, place))
-    return Measured(acknowledged / seconds, p99_ms, longest_ms, errors, lost)
+    with _serving(command, port):
+        warming, *_ = _load(port, WARM_UP_S)
+        _caught_up(name, place)
+        time.sleep(WARM_UP_S)
+        with _locked(ledger if name == "locked" else None) as locked_s:
+            seconds = LONG_S if name == "sustained" else SECONDS + locked_s
+            acknowledged, seconds, p99_ms, longest_ms, errors = _load(port, seconds)
+            caught_up_s = _caught_up(name, place)
+    lost = max(0, warming + acknowledged - _kept(name, place))
+    return Measured(acknowledged / seconds, p99_ms, longest_ms, errors, lost, caught_up_s)
+
+
+def _caught_up(name: str, place: Path) -> float:
+    """Seconds until the daemon has recorded every segment; done/ is where they go then."""
+    began = time.monotonic()
+    while name in BESIDE_THE_LEDGER and any("done" not in path.parts for path in place.glob("drop/**/*relay-*")):
+        if time.monotonic() - began > CATCH_UP_S:
+            raise TimeoutError(f"{name}: segments are still not recorded after {CATCH_UP_S} s")
+        time.sleep(0.05)
+    return time.monotonic() - began
 
 
 @contextmanager
@@ -154,6 +186,7 @@ def _serving(command: list[str | Path], port: int) -> Iterator[None]:
 
 
 def _load(port: int, seconds: int) -> tuple[int, float, float, float, int]:
+    """Answers, seconds, and of the times to an answer the 99th percentile and the longest, in ms; errors."""
     patience = ("--timeout", f"{2 * LOCKED_S}s")
     command = [
         "wrk",
@@ -173,35 +206,43 @@ def _load(port: int, seconds: int) -> tuple[int, float, float, float, int]:
 
 def _kept(name: str, place: Path) -> int:
     """How many different events are there."""
-    lines = {line for path in place.glob("drop/*") for line in path.read_bytes().splitlines()}
     if name == "alone":
-        return len(lines)
+        return len({line for path in place.glob("drop/*.ndjson") for line in path.read_bytes().splitlines()})
     table = "ev" if name == "native" else "event"
     with closing(sqlite3.connect(place / "ledger.db")) as ledger:
-        if not lines:
-            return int(ledger.execute(f"select count(*) from {table}").fetchone()[0])
-        known = {key for (key,) in ledger.execute("select event_key from event")}
-    return len(known | {json.loads(json.loads(line)["body"])["event-id"] for line in lines})
+        return int(ledger.execute(f"select count(*) from {table}").fetchone()[0])
 
 
 def serve(name: str, port: int, place: Path) -> None:
-    """One of our servers, until it is terminated."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    """One of our servers, until it is terminated. The gateway is out of reach: nothing but events shall take time."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     if name == "one by one":
         commit._MOST_EVENTS = 1
-    (place / "drop").mkdir()
     clock = SystemClock()
-    settings = Settings(relay=Relay(listen=f"127.0.0.1:{port}"), drop=Drop(path=place / "drop"))
-    ledger = None if name == "alone" else _new_ledger(place / "ledger.db")
-    intake = None if ledger is None else Intake(ledger, clock, give_up_after_s=72 * 3600)
-    listening = Listening(settings, "bench", clock, environ={}, intake=intake)
+    settings = Settings(
+        gateway=Gateway(base_url="http://127.0.0.1:9", token=SecretStr("a-token")),
+        relay=Relay(listen=f"127.0.0.1:{port}"),
+        drop=Drop(path=place / "drop"),
+        ledger=LedgerSettings(url=f"sqlite:///{place / 'ledger.db'}"),
+        store=Store(url=str(place / "media")),
+    )
+    if name == "alone":
+        _serve_alone(Listening(settings, "bench", clock, environ={}))
+        return
+    with Service.open(settings, clock=clock) as service:
+        daemon = Daemon(service, clock=clock, environ={}, reload=lambda old: (old, []))
+        daemon.companions.append(
+            Listening(settings, service.worker, clock, environ={}, intake=service.intake, recorded=daemon.wake)
+        )
+        daemon.run()
+
+
+def _serve_alone(listening: Listening) -> None:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     listening.start()
     stop.wait()
     listening.stop(grace_s=10)
-    if ledger is not None:
-        ledger.close()
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ _log = structlog.get_logger(__name__)
 _TICK_LIMIT_S = 60.0
 _WORK_FOR_S = 5.0
 _UPKEEP_S = 60.0
+_PUT_OFF_S = 10.0
 _NICE = 19  # on Linux a thread's own, and the priority of its reading follows it (ioprio_set(2))
 
 Reload = Callable[[Settings], tuple[Settings, list[str]]]
@@ -52,6 +53,10 @@ class Companion(Protocol):
     @property
     def alive(self) -> bool:
         """Whether it still works."""
+
+    @property
+    def crowded(self) -> bool:
+        """Whether it is so busy that work that can wait had better wait."""
 
     def start(self) -> None:
         """Begin. Raises MoSyncError."""
@@ -80,6 +85,7 @@ class Daemon:
         self._schedule = Schedule(self._ticks, clock)
         self._paused: str | None = None
         self._started_at = clock.now()
+        self._ingested_at_s = clock.monotonic()
 
     def ages(self) -> dict[str, float]:
         """For each job, the seconds since it last completed a tick."""
@@ -116,14 +122,24 @@ class Daemon:
         return jobs
 
     def _ingest(self) -> None:
+        if self._can_wait():
+            return
         receipt = self._service.ingest(self._ingesting_on)
+        if not self._can_wait():
+            self._ingested_at_s = self._clock.monotonic()
         if receipt.new:
             self._nudge("reconcile")
 
     def _ingesting_on(self) -> bool:
         """Asked between batches of a scan, which may go on for an hour when a backlog was dropped."""
         self._ticks.progressed("drop")
-        return self._stop.is_set()
+        return self._stop.is_set() or self._can_wait()
+
+    def _can_wait(self) -> bool:
+        """Whether what lies in the drop folder had better wait: what the relay puts there while it is crowded is the
+        same work for interpreter and ledger as what keeps its clients waiting. Now and then its turn comes anyway."""
+        since_s = self._clock.monotonic() - self._ingested_at_s
+        return since_s < _PUT_OFF_S and any(one.crowded for one in self.companions)
 
     def _rescue(self) -> None:
         if self._service.rescue():

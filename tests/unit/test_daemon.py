@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -13,6 +14,7 @@ from structlog.testing import capture_logs
 
 from mo_sync.daemon import Daemon
 from mo_sync.errors import StoreOutOfReach
+from mo_sync.intake import Receipt
 from mo_sync.reconciler import Worked
 from mo_sync.service import Service
 from tests.clocks import HandClock
@@ -96,3 +98,71 @@ def test_where_a_sandbox_forbids_that_upkeep_is_made_all_the_same(monkeypatch: p
 def test_trouble_of_upkeep_is_trouble_of_its_job() -> None:
     with pytest.raises(StoreOutOfReach):
         with_rounds(Rounds(StoreOutOfReach("store-gone", "it is gone")))._look_after()
+
+
+class Relay:
+    """A companion that is crowded, or not."""
+
+    def __init__(self) -> None:
+        self.crowded = False
+
+
+class Feed:
+    """A service whose drop folder holds a backlog: it is asked between batches, of a second each, whether to go on."""
+
+    def __init__(self, clock: HandClock, batches: int, busy: Callable[[int], None] = lambda _: None) -> None:
+        self.clock, self.batches, self.busy = clock, batches, busy
+        self.read = 0
+
+    def ingest(self, stop: Callable[[], bool]) -> Receipt:
+        for _ in range(self.batches):
+            self.clock.advance(1.0)
+            self.read += 1
+            self.busy(self.read)
+            if stop():
+                break
+        return Receipt()
+
+
+def taking(feed: Feed, relay: Relay) -> Daemon:
+    working = Daemon(cast("Service", feed), clock=feed.clock, environ={}, reload=lambda settings: (settings, []))
+    working.companions.append(cast("Any", relay))
+    return working
+
+
+def test_what_was_dropped_waits_while_the_relay_is_crowded_but_not_for_ever() -> None:
+    relay, feed = Relay(), Feed(HandClock(), 3)
+    working = taking(feed, relay)
+    relay.crowded = True
+
+    for _ in range(9):
+        working._ingest()
+        feed.clock.advance(1.0)
+    assert feed.read == 0
+
+    feed.clock.advance(1.0)
+    working._ingest()
+    assert feed.read == 3
+
+    working._ingest()
+    assert feed.read == 3
+
+
+def test_a_pass_over_the_drop_folder_makes_way_for_a_crowd_and_goes_on_when_its_turn_comes() -> None:
+    relay = Relay()
+
+    def crowd_comes(read: int) -> None:
+        relay.crowded = relay.crowded or read == 2
+
+    feed = Feed(HandClock(), 5, crowd_comes)
+    working = taking(feed, relay)
+
+    working._ingest()
+    assert feed.read == 2
+
+    working._ingest()
+    assert feed.read == 2
+
+    feed.clock.advance(8.0)
+    working._ingest()
+    assert feed.read == 7

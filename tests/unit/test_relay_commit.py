@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import UTC, datetime
 
@@ -28,6 +29,7 @@ class Way:
         self.open = threading.Event()
         self.open.set()
         self.tended = 0
+        self.takes_s = 0.0
 
     def tend(self) -> float:
         self.tended += 1
@@ -39,6 +41,7 @@ class Way:
 
     def keep(self, batch: Sequence[Submission]) -> list[Kept]:
         assert self.open.wait(20)
+        time.sleep(self.takes_s)
         if self.error is not None:
             raise self.error
         self.batches.append([one.body for one in batch])
@@ -286,3 +289,32 @@ def test_what_waits_for_company_is_kept_when_the_relay_stops(bench: Bench) -> No
 
     bench.run(work)
     assert bench.ledger.kept == [b"1"]
+
+
+def test_while_more_arrives_than_the_ledger_bears_it_goes_to_the_spool_and_back_afterwards(bench: Bench) -> None:
+    async def work(committer: Committer) -> None:
+        outcomes = [await asyncio.gather(*(committer.keep(one(n)) for n in range(20))) for _ in range(6)]
+        assert [{kept.where for kept in together} for together in outcomes] == [{"ledger"}] * 3 + [{"spool"}] * 3
+        assert committer.crowded
+        await asyncio.sleep(1.1)
+        assert not committer.crowded
+        assert (await committer.keep(one(99))).where == "ledger"
+
+    bench.ledger.takes_s = 0.02
+    bench.run(work, timeout_s=10.0)
+    assert len(bench.spool.kept) == 60
+
+
+def test_one_who_cannot_be_told_costs_no_other_its_answer(bench: Bench) -> None:
+    async def work(committer: Committer) -> None:
+        def fail(_: object) -> None:
+            raise ZeroDivisionError("a bug")
+
+        told = asyncio.get_running_loop().create_future()
+        committer.submit(one(1), fail)
+        committer.submit(one(2), told.set_result)
+        assert isinstance(await told, Kept)
+        assert (await committer.keep(one(3))).where == "ledger"
+
+    bench.run(work)
+    assert bench.ledger.kept == [b"1", b"2", b"3"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Final
 
 import msgspec
@@ -26,20 +27,38 @@ class Answer:
     status: int
     body: bytes
     headers: tuple[Header, ...]
+    whole: bytes = b""
+    """All of it as HTTP/1.1 has it."""
+
+    @property
+    def ends(self) -> bool:
+        """Whether the connection ends with it."""
+        return _CLOSE in self.headers
 
 
 def _answer(status: int, told: dict[str, object], *more: Header) -> Answer:
     body = _encode(told) + b"\n"
-    return Answer(status, body, (_JSON, (b"content-length", str(len(body)).encode()), *more))
+    headers = (_JSON, (b"content-length", str(len(body)).encode()), *more)
+    head = b"HTTP/1.1 %d %s\r\n" % (status, HTTPStatus(status).phrase.encode())
+    whole = b"".join([head, *(b"%s: %s\r\n" % header for header in headers), b"\r\n", body])
+    return Answer(status, body, headers, whole)
 
 
 def refusal(
-    status: int, why: str, *, close: bool = False, retry_after_s: int | None = None, challenges: Sequence[str] = ()
+    status: int,
+    why: str,
+    *,
+    close: bool = False,
+    retry_after_s: int | None = None,
+    challenges: Sequence[str] = (),
+    allow: str | None = None,
 ) -> Answer:
     """Why a request is not taken, in one sentence."""
     more = [_CLOSE] if close else []
     if retry_after_s is not None:
         more.append((b"retry-after", str(retry_after_s).encode()))
+    if allow is not None:
+        more.append((b"allow", allow.encode()))
     more += [(b"www-authenticate", challenge.encode()) for challenge in challenges]
     return _answer(status, {"error": why}, *more)
 

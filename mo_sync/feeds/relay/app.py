@@ -18,7 +18,7 @@ from mo_sync.feeds.relay.answers import HEALTHY, Answer, kept, refusal
 from mo_sync.feeds.relay.authority import AuthoritySilent
 from mo_sync.feeds.relay.bodies import NoBody, Receive, read, unpacked, unwanted
 from mo_sync.feeds.relay.commit import Committer, NotKept
-from mo_sync.feeds.relay.submission import KEPT_HEADERS, Submission
+from mo_sync.feeds.relay.submission import KEPT_HEADERS, Kept, Submission
 from mo_sync.settings import Relay
 
 __all__ = ["RelayApp"]
@@ -67,11 +67,45 @@ class RelayApp:
         await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
         await send({"type": "http.response.body", "body": answer.body})
 
+    def at_once(self, scope: Scope, body: bytes, say: Callable[[Answer], None]) -> bool:
+        """The same for a POST that is here whole, without a task of its own: nearly all are so.
+
+        True when ``say`` was told the answer or will be; False when this one must go the long way.
+        """
+        if scope["path"] != self._settings.path:
+            return False
+        headers = dict(scope["headers"])
+        if b"content-encoding" in headers:
+            return False
+        peer = self._peer(scope)
+        no = self._admission.judge(peer, headers.get(b"authorization"), now_s=self._clock.monotonic())
+        if no is not None:
+            return self._said(scope, self._turned_away(no), say) if isinstance(no, Refusal) else False
+        if answer := unwanted(headers, max_body=self._settings.max_body):
+            return self._said(scope, answer, say)
+
+        def hear(outcome: Kept | NotKept) -> None:
+            answer = self._outcome(outcome, len(body), peer)
+            if answer.status != 202:
+                self._tell(scope, answer)
+            say(answer)
+
+        try:
+            self._committer.submit(self._submission(scope, body), hear)
+        except NotKept as error:
+            hear(error)
+        return True
+
+    def _said(self, scope: Scope, answer: Answer, say: Callable[[Answer], None]) -> bool:
+        self._tell(scope, answer)
+        say(answer)
+        return True
+
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
         if scope["path"] != self._settings.path:
             return self._elsewhere(scope)
         if scope["method"] != "POST":
-            return _not_allowed(scope, "POST")
+            return refusal(405, "only POST is understood here", allow="POST")
         headers = dict(scope["headers"])
         peer = self._peer(scope)
         no = self._admission.judge(peer, headers.get(b"authorization"), now_s=self._clock.monotonic())
@@ -79,21 +113,28 @@ class RelayApp:
             no = await self._asked(no, peer)
         if no is not None:
             return self._turned_away(no)
-        settings = self._settings
-        if answer := unwanted(headers, max_body=settings.max_body):
+        max_body = self._settings.max_body
+        if answer := unwanted(headers, max_body=max_body):
             return answer
-        body = await read(receive, max_body=settings.max_body)
+        body = await read(receive, max_body=max_body)
         if encoding := headers.get(b"content-encoding"):
-            body = unpacked(body, encoding, max_body=settings.max_body)
+            body = unpacked(body, encoding, max_body=max_body)
         try:
-            said = usual(body) if self._reads and len(body) <= _READ_HERE else None
-            headers_kept = _kept_of(scope["headers"])
-            outcome = await self._committer.keep(Submission(body, self._clock.now(), headers_kept, said))
-        except NotKept:
+            outcome: Kept | NotKept = await self._committer.keep(self._submission(scope, body))
+        except NotKept as error:
+            outcome = error
+        return self._outcome(outcome, len(body), peer)
+
+    def _submission(self, scope: Scope, body: bytes) -> Submission:
+        said = usual(body) if self._reads and len(body) <= _READ_HERE and not self._committer.crowded else None
+        return Submission(body, self._clock.now(), _kept_of(scope["headers"]), said)
+
+    def _outcome(self, outcome: Kept | NotKept, size: int, peer: str) -> Answer:
+        if isinstance(outcome, NotKept):
             return refusal(503, "it cannot be kept now", retry_after_s=_RETRY_AFTER_S)
         if self._tells_all:
-            self._log.debug("relay.kept", where=outcome.where, size=len(body), client=peer)
-        return kept(outcome, refuse_unreadable=settings.unreadable == "refuse")
+            self._log.debug("relay.kept", where=outcome.where, size=size, client=peer)
+        return kept(outcome, refuse_unreadable=self._settings.unreadable == "refuse")
 
     def _peer(self, scope: Scope) -> str:
         peer: str = (scope.get("client") or ("",))[0]
@@ -124,7 +165,7 @@ class RelayApp:
         if scope["path"] not in ("/healthz", "/readyz"):
             return refusal(404, f"events are posted to {self._settings.path}")
         if scope["method"] not in ("GET", "HEAD"):
-            return _not_allowed(scope, "GET, HEAD")
+            return refusal(405, "only GET, HEAD is understood here", allow="GET, HEAD")
         if scope["path"] == "/readyz" and self._committer.trouble is not None:
             return refusal(503, "nothing can be kept now", retry_after_s=_RETRY_AFTER_S)
         return HEALTHY
@@ -134,12 +175,6 @@ class RelayApp:
             return
         where = {"method": scope["method"], "path": scope["path"][:80], "client": (scope.get("client") or ("",))[0]}
         self._log.info("relay.refused", status=answer.status, **where)
-
-
-def _not_allowed(scope: Scope, methods: str) -> Answer:
-    no = refusal(405, f"only {methods} is understood here")
-    del scope
-    return Answer(no.status, no.body, (*no.headers, (b"allow", methods.encode())))
 
 
 def _kept_of(headers: list[tuple[bytes, bytes]]) -> Mapping[str, str]:

@@ -1,7 +1,8 @@
 """Group commit: requests that arrive while one batch is being made durable share the next.
 
 One batch at a time, in two ways. The ledger first, where there is one; a batch that it does not take in time goes to
-the spool, and is acknowledged from there. What the ledger takes all the same, later, is known again by its key.
+the spool, and is acknowledged from there. What the ledger takes all the same, later, is known again by its key. So do
+all batches while more arrives than the ledger bears.
 """
 
 from __future__ import annotations
@@ -9,17 +10,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 import structlog
 
 from mo_sync.clock import Clock
 from mo_sync.errors import MoSyncError
+from mo_sync.feeds.relay.crowding import Crowding
 from mo_sync.feeds.relay.submission import Kept, Submission
 
-__all__ = ["Committer", "NotKept", "Sink"]
+__all__ = ["Committer", "Heard", "NotKept", "Sink"]
 
 _log = structlog.get_logger(__name__)
 
@@ -28,8 +30,6 @@ _MOST_BYTES: Final = 8 * 1024 * 1024
 _TRY_AGAIN_S: Final = 5.0
 _PROBE_AGAIN_S: Final = 1.0
 _GATHER_S: Final = 0.005
-
-Waiting = tuple[Submission, "asyncio.Future[Kept]"]
 
 
 class Sink(Protocol):
@@ -51,6 +51,11 @@ class SpoolLike(Sink, Protocol):
 
 class NotKept(Exception):
     """It could not be made durable, or there is no room for more: it must be sent again."""
+
+
+Heard: TypeAlias = Callable[[Kept | NotKept], None]
+"""Is told, on the loop's thread, what became of a submission."""
+Waiting: TypeAlias = tuple[Submission, Heard]
 
 
 class Committer:
@@ -83,19 +88,38 @@ class Committer:
         self._spool_thread = ThreadPoolExecutor(1, "relay-spool")
         self._late: asyncio.Future[list[Kept]] | None = None
         self._ledger_rests_until = 0.0
+        self._crowding = Crowding()
         self.trouble: str | None = None
         """Why the last batch could not be kept; None when it could."""
 
+    @property
+    def crowded(self) -> bool:
+        """Whether more arrived of late than the ledger bears. Any thread may ask."""
+        return self._crowding.crowded and not self._crowding.has_gone(now_s=self._clock.monotonic())
+
     async def keep(self, submission: Submission) -> Kept:
         """What became of it, once it is durable. Raises NotKept."""
+        future: asyncio.Future[Kept] = asyncio.get_running_loop().create_future()
+
+        def hear(outcome: Kept | NotKept) -> None:
+            if future.done():  # who asked no longer waits
+                return
+            if isinstance(outcome, NotKept):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)
+
+        self.submit(submission, hear)
+        return await future
+
+    def submit(self, submission: Submission, heard: Heard) -> None:
+        """Have it made durable with others; ``heard`` is told, later. Raises NotKept when there is no room."""
         if self._closing or self._bytes + len(submission.body) > self._most_waiting:
             raise NotKept("too much is waiting" if not self._closing else "the relay stops")
-        future: asyncio.Future[Kept] = asyncio.get_running_loop().create_future()
-        self._queue.append((submission, future))
+        self._queue.append((submission, heard))
         self._bytes += len(submission.body)
         if len(self._queue) >= self._enough:
             self._arrived.set()
-        return await future
 
     async def run(self) -> None:
         """Commit until :meth:`close`; everything that was taken before is kept, or told that it was not."""
@@ -128,7 +152,7 @@ class Committer:
         is work for the same interpreter, which does both more slowly at once than one after the other.
         """
         await self._until_waiting(1)
-        enough = self._last // 2 if self._ledger is None else self._last * 9 // 10
+        enough = self._last // 2 if self._ledger is None or self._crowding.crowded else self._last * 9 // 10
         if len(self._queue) < enough and not self._closing:
             patience = asyncio.get_running_loop().call_later(_GATHER_S, self._arrived.set)
             await self._until_waiting(enough)
@@ -166,23 +190,22 @@ class Committer:
             self._refuse(batch, type(error).__name__)
             return
         self.trouble = None
-        for (_, future), outcome in zip(batch, kept, strict=True):
-            if not future.done():
-                future.set_result(outcome)
+        for (_, heard), outcome in zip(batch, kept, strict=True):
+            _tell(heard, outcome)
 
     def _refuse(self, batch: list[Waiting], why: str) -> None:
         if self.trouble is None:
             _log.error("batch.not-kept", events=len(batch), error=why, hint="they are refused with 503, and sent again")
         self.trouble = why
-        for _, future in batch:
-            if not future.done():
-                future.set_exception(NotKept(why))
+        for _, heard in batch:
+            _tell(heard, NotKept(why))
 
     async def _by_ledger(self, submissions: list[Submission]) -> list[Kept] | None:
         """None when there is no ledger, or it does not take this batch now."""
-        if self._ledger is None or not self._ledger_is_free():
+        if self._ledger is None or not self._ledger_is_free() or self._is_crowded(len(submissions)):
             return None
         loop = asyncio.get_running_loop()
+        began_s = self._clock.monotonic()
         commit = loop.run_in_executor(self._ledger_thread, self._ledger.keep, submissions)
         done, _ = await asyncio.wait({commit}, timeout=self._timeout_s)
         if not done:
@@ -191,11 +214,24 @@ class Committer:
             _log.warning("relay.ledger-late", events=len(submissions), hint="events go to the drop folder meanwhile")
             return None
         try:
-            return commit.result()
+            kept = commit.result()
         except MoSyncError as error:
             self._ledger_rests_until = self._clock.monotonic() + _TRY_AGAIN_S
             _log.warning("relay.ledger-out-of-reach", error=str(error), hint="events go to the drop folder meanwhile")
             return None
+        self._crowding = self._crowding.recorded(len(kept), began_s=began_s, ended_s=self._clock.monotonic())
+        if self._crowding.crowded:
+            hint = "events go to the drop folder, and are recorded from there"
+            _log.info("relay.crowded", ledger_bears_per_s=round(self._crowding.bears), hint=hint)
+        return kept
+
+    def _is_crowded(self, events: int) -> bool:
+        if not self._crowding.crowded:
+            return False
+        self._crowding = self._crowding.arrived(events, now_s=self._clock.monotonic())
+        if not self._crowding.crowded:
+            _log.info("relay.uncrowded")
+        return self._crowding.crowded
 
     def _ledger_is_free(self) -> bool:
         if self._late is not None:
@@ -222,6 +258,13 @@ class Committer:
                 _log.exception("segment.not-tended")
                 wait_s = _PROBE_AGAIN_S
             await asyncio.sleep(wait_s)
+
+
+def _tell(heard: Heard, outcome: Kept | NotKept) -> None:
+    try:
+        heard(outcome)
+    except Exception:  # noqa: BLE001  one who cannot be told must not keep the others from it
+        _log.exception("relay.not-told")
 
 
 def _forget(commit: asyncio.Future[list[Kept]]) -> None:

@@ -1,20 +1,28 @@
 """uvicorn's HTTP, with the bounds that it lacks: of time for headers and bodies, of headers' size, of connections.
 
-Nothing is done per request but to note the time: one look around every half second finds who is too slow.
+Nothing is done per request but to note the time: one look around every half second finds who is too slow. A small POST
+that is here whole is answered by a short way, without a task and the application's cycle of messages: nearly all events
+are such, and the way would cost as much as all else.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeAlias, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-__all__ = ["BoundedProtocol", "Bounds"]
+from mo_sync.feeds.relay.answers import Answer
 
+__all__ = ["BoundedProtocol", "Bounds", "ShortWay"]
+
+ShortWay: TypeAlias = Callable[[MutableMapping[str, Any], bytes, Callable[[Answer], None]], bool]
+"""Given a POST (its ASGI scope and body) and whom to tell the answer, once. False when it must go the long way."""
+
+_MOST_AT_ONCE: Final = 16 * 1024
 _MOST_HEADER_BYTES: Final = 32 * 1024
 _LOOK_EVERY_S: Final = 0.5
 _END: Final = b"content-length: 0\r\nconnection: close\r\n\r\n"
@@ -30,6 +38,7 @@ class Bounds:
     header_timeout_s: float
     body_timeout_s: float
     most_connections: int
+    short_way: ShortWay
     reading: dict[BoundedProtocol, float] = field(default_factory=dict)
     """Since when (the loop's time) each connection has been reading the headers or the body of a request."""
 
@@ -95,6 +104,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
+        self._awaits_body: RequestResponseCycle | None = None
         self._in_head = True
         self._head_bytes = 0
 
@@ -139,6 +149,43 @@ class BoundedProtocol(HttpToolsProtocol):
         """The last byte of its body."""
         self.bounds.reading.pop(self, None)
         super().on_message_complete()
+        cycle, self._awaits_body = self._awaits_body, None
+        if cycle is not None:
+            self._answer_at_once(cycle)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Its turn has come: its headers are here. One that is here whole already has waited behind another."""
+        if app is self.app and cycle.more_body and self._is_plain(cycle):
+            self._awaits_body = cycle
+        else:
+            super()._start_asgi_task(cycle, app)
+
+    def _is_plain(self, cycle: RequestResponseCycle) -> bool:
+        """Whether it is small, and nothing needs to be said before its body is here."""
+        scope = cycle.scope
+        if scope["method"] != "POST" or cycle.waiting_for_100_continue or not cycle.keep_alive:
+            return False
+        length = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
+        return length.isdigit() and int(length) <= _MOST_AT_ONCE and not self.flow.write_paused
+
+    def _answer_at_once(self, cycle: RequestResponseCycle) -> None:
+        scope = cast("MutableMapping[str, Any]", cycle.scope)
+        if not self.bounds.short_way(scope, bytes(cycle.body), lambda answer: self._say(cycle, answer)):
+            super()._start_asgi_task(cycle, self.app)
+
+    def _say(self, cycle: RequestResponseCycle, answer: Answer) -> None:
+        """As the cycle's own way to send, at once."""
+        if cycle.disconnected or self.transport.is_closing():
+            return
+        ends = answer.ends or not cycle.keep_alive
+        whole = answer.whole
+        if ends and not answer.ends:  # the server stops: uvicorn said so to the cycle
+            whole = whole.replace(b"\r\n", b"\r\nconnection: close\r\n", 1)
+        cycle.response_started = cycle.response_complete = True
+        self.transport.write(whole)
+        if ends:
+            self.transport.close()
+        self.on_response_complete()
 
     def look(self, reading_s: float) -> None:
         """Whether it has been reading for too long."""

@@ -22,7 +22,7 @@ from mo_sync.errors import ConfigurationError, MoSyncError
 from mo_sync.feeds.relay.admission import Admission, Rules
 from mo_sync.feeds.relay.app import RelayApp
 from mo_sync.feeds.relay.commit import Committer
-from mo_sync.feeds.relay.protocol import Bounds
+from mo_sync.feeds.relay.protocol import Bounds, ShortWay
 from mo_sync.settings import Relay
 from mo_sync.settings.addresses import host_and_port
 
@@ -72,6 +72,7 @@ class RelayServer:
         self._server: uvicorn.Server | None = None
         self._config: uvicorn.Config | None = None
         self._app: RelayApp | None = None
+        self._committer: Committer | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._running = threading.Event()
         self._error: BaseException | None = None
@@ -87,6 +88,11 @@ class RelayServer:
     def alive(self) -> bool:
         """Whether it still serves."""
         return self._thread.is_alive()
+
+    @property
+    def crowded(self) -> bool:
+        """Whether more arrived of late than the ledger bears."""
+        return self._committer is not None and self._committer.crowded
 
     def reload(self, rules: Rules) -> None:
         """Admit by ``rules`` from now on, and show the certificate as its file is now. Raises ConfigurationError."""
@@ -126,10 +132,10 @@ class RelayServer:
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
-        committer = self._make_committer()
+        committer = self._committer = self._make_committer()
         committing = asyncio.ensure_future(committer.run())
         app = self._app = RelayApp(self._settings, self._admission, committer, self._clock, reads=self._reads)
-        bounds = Bounds(self._settings.header_timeout, self._settings.body_timeout, 2 * self._settings.max_connections)
+        bounds = _bounds(self._settings, app.at_once)
         self._config = _config(app, self._settings, bounds)
         self._server = uvicorn.Server(self._config)
         committing.add_done_callback(lambda _: self._end())
@@ -144,6 +150,10 @@ class RelayServer:
             committer.close()
             await committing
             committer.shut()
+
+
+def _bounds(settings: Relay, short_way: ShortWay) -> Bounds:
+    return Bounds(settings.header_timeout, settings.body_timeout, 2 * settings.max_connections, short_way)
 
 
 def _config(app: RelayApp, settings: Relay, bounds: Bounds) -> uvicorn.Config:
