@@ -154,7 +154,12 @@ class BoundedProtocol(HttpToolsProtocol):
             self._answer_at_once(cycle)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        """Its turn has come: its headers are here. One that is here whole already has waited behind another."""
+        """Its turn has come: its headers are here. One that is here whole already has waited behind another.
+
+        What follows an answer that ends the connection is not looked at.
+        """
+        if self.transport.is_closing():
+            return
         if app is self.app and cycle.more_body and self._is_plain(cycle):
             self._awaits_body = cycle
         else:
@@ -169,6 +174,8 @@ class BoundedProtocol(HttpToolsProtocol):
         return length.isdigit() and int(length) <= _MOST_AT_ONCE and not self.flow.write_paused
 
     def _answer_at_once(self, cycle: RequestResponseCycle) -> None:
+        if self.transport.is_closing():
+            return
         scope = cast("MutableMapping[str, Any]", cycle.scope)
         if not self.bounds.short_way(scope, bytes(cycle.body), lambda answer: self._say(cycle, answer)):
             super()._start_asgi_task(cycle, self.app)
