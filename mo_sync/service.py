@@ -22,6 +22,9 @@ from mo_sync.clock import Clock, Drift
 from mo_sync.errors import ExitCode, LedgerOutOfReach
 from mo_sync.feeds.drop import DropFeed
 from mo_sync.feeds.dropcopies import forget_days
+from mo_sync.feeds.inbox.feed import InboxFeed, Looked
+from mo_sync.feeds.inbox.marking import Marking
+from mo_sync.feeds.inbox.setting_up import inbox_feed
 from mo_sync.feeds.relay.spool import adopt
 from mo_sync.fetch import Fetcher, Inspection
 from mo_sync.gateway import Credentials, Gateway
@@ -47,6 +50,7 @@ _JUMP_S = 5.0
 _SLACK_S = 60.0
 _SHORT_REST_S = 10.0
 _LONGEST_LEASES = 10
+_BUSY = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,8 @@ class Summary:
     """What one pass did, and what the ledger holds afterwards. Durations in seconds."""
 
     receipt: Receipt
+    recovered: int
+    inbox_troubles: tuple[str, ...]
     settled: dict[str, int]
     stored_bytes: int
     ledger: dict[str, int]
@@ -94,6 +100,7 @@ class Service:
         scanner: Scanner | None,
         intake: Intake,
         drop: DropFeed | None,
+        inbox: InboxFeed | None,
         fetcher: Fetcher,
         opened: contextlib.ExitStack,
     ) -> None:
@@ -106,6 +113,12 @@ class Service:
         self._scanner = scanner
         self.intake = intake
         self.drop = drop
+        self.inbox = inbox
+        self.marking = (
+            Marking(gateway.inbox.mark_processed, ledger, clock, Duties(ledger, worker, clock))
+            if settings.inbox.mark_processed
+            else None
+        )
         self._fetcher = fetcher
         self._opened = opened
         self._watchers: list[Callable[[Sequence[Settlement]], None]] = [log_settled, Standings().tell]
@@ -124,6 +137,7 @@ class Service:
             watcher=self._settled,
             abort=self._abort,
             paces=Paces(settings.sync.workers, _bounds(settings)),
+            marking=settings.inbox.mark_processed,
         )
 
     @classmethod
@@ -160,6 +174,7 @@ class Service:
                 scanner=scanner,
                 intake=intake,
                 drop=drop,
+                inbox=inbox_feed(settings, gateway, ledger, intake, clock=clock, worker=worker),
                 fetcher=Fetcher(gateway, store, settings.limits, policy, clock, inspection=inspection),
                 opened=opened.pop_all(),
             )
@@ -209,6 +224,19 @@ class Service:
             return Receipt()
         return self.drop.ingest(stop, wait_for_settle=wait_for_settle)
 
+    def look(self, stop: Callable[[], bool]) -> Looked:
+        """See what is in the inboxes that nobody announced, if it is their turn. ``stop`` is asked all the time."""
+        return self.inbox.look(stop) if self.inbox is not None else Looked()
+
+    def fill(self, stop: Callable[[], bool], *, between: Callable[[], object] = lambda: None) -> Looked:
+        """Go on with what was in the inboxes before the first look. ``between`` pages it may be made to wait."""
+        return self.inbox.fill(stop, between=between) if self.inbox is not None else Looked()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether so much is due that what is not urgent had better wait. Raises LedgerOutOfReach."""
+        return queries.more_due_than(self.ledger, _BUSY, now=self.clock.now())
+
     def sync_now(self, stop: threading.Event, *, hurry: threading.Event | None = None) -> Summary:
         """One pass: ingest every feed, reconcile until nothing is due, and say what came of it.
 
@@ -219,13 +247,18 @@ class Service:
         self.watch(tally.add)
         self.rescue()
         receipt = self.ingest(stop.is_set, wait_for_settle=True)
+        looked = self._look_through(stop)
         worked = self._work_through(stop)
         self.reconciler.close(grace_s=self.settings.sync.stop_grace, hurry=hurry)
         self.reconciler.note_pace()
+        if self.marking is not None:
+            self.marking.tell(stop.is_set)
         counts = queries.counts(self.ledger)
         left_alone = self.drop.left_alone if self.drop is not None else 0
         return Summary(
-            receipt=receipt,
+            receipt=receipt + looked.receipt,
+            recovered=looked.recovered,
+            inbox_troubles=looked.troubles,
             settled={state.value: count for state, count in sorted(tally.states.items())},
             stored_bytes=tally.stored_bytes,
             ledger={state.value: count for state, count in counts.items() if count},
@@ -239,10 +272,20 @@ class Service:
                 tally,
                 counts,
                 paused=worked.no_room is not None,
-                interrupted=stop.is_set(),
+                interrupted=stop.is_set() or bool(looked.troubles),
                 unread=left_alone + receipt.rejected,
             ),
         )
+
+    def _look_through(self, stop: threading.Event) -> Looked:
+        """All of it; what an inbox in trouble does not show is looked for in another pass."""
+        looked = self.look(stop.is_set)
+        while not stop.is_set() and not looked.troubles and self.inbox is not None and not self.inbox.is_filled:
+            more = self.fill(stop.is_set)
+            looked += more
+            if not more.spans:
+                break  # it is somebody else's turn
+        return looked
 
     def _work_through(self, stop: threading.Event) -> Worked:
         """Until nothing is due. A short rest that the gateway asked for is waited for, as long as that helps."""

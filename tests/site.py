@@ -35,6 +35,7 @@ class Site:
             "sync": {"workers": 16, "interval": "200ms", "lease": "30s"},
             "retry": {"base": "50ms", "max_delay": "200ms", "snooze": "100ms", "hold": "200ms"},
             "limits": {"min_free": 0},
+            "inbox": {"enabled": False},
         }
         for name, keys in (settings or {}).items():
             tables.setdefault(name, {}).update(keys)

@@ -34,6 +34,11 @@ def lines(summary: Summary, recorded: Mapping[str, int] | None = None) -> list[s
     told += [_rests(one) for one in summary.applications]
     if summary.receipt.rejected:
         told.append("Rejected: what was not understood lies in rejected/ below the drop folder, each with its reason.")
+    if summary.recovered:
+        told.append(
+            f"Inbox: {summary.recovered:,} messages that nobody had announced; see docs/inbox.md if that recurs."
+        )
+    told += [f"Inbox out of reach: {trouble}. It is looked into again." for trouble in summary.inbox_troubles]
     if summary.paused:
         told.append(f"Paused: {summary.paused}. It goes on when there is room.")
     if summary.left_alone:

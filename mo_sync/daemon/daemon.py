@@ -37,6 +37,8 @@ _TICK_LIMIT_S = 60.0
 _WORK_FOR_S = 5.0
 _UPKEEP_S = 60.0
 _PUT_OFF_S = 10.0
+_LOOK_S = 30.0
+_MARK_S = 10.0
 _NICE = 19  # on Linux a thread's own, and the priority of its reading follows it (ioprio_set(2))
 
 Reload = Callable[[Settings], tuple[Settings, list[str]]]
@@ -119,7 +121,43 @@ class Daemon:
         if service.drop is not None:
             interval_s = service.settings.drop.interval
             jobs.append(Job("drop", self._ingest, interval_s, 2 * _TICK_LIMIT_S + interval_s))
+        if service.inbox is not None:
+            interval_s = min(_LOOK_S, service.settings.inbox.interval)
+            jobs.append(Job("inbox", self._look, interval_s, 2 * _TICK_LIMIT_S + interval_s))
+            jobs.append(Job("backfill", self._fill, _LOOK_S, 2 * _TICK_LIMIT_S + _LOOK_S))
+        if service.marking is not None:
+            jobs.append(Job("mark", self._mark, _MARK_S, 2 * _TICK_LIMIT_S + _MARK_S))
         return jobs
+
+    def _look(self) -> None:
+        """Whose turn it is, the feed knows: here it is only asked often enough."""
+        if self._service.look(self._going_on("inbox")).receipt.new:
+            self._nudge("reconcile")
+
+    def _fill(self) -> None:
+        looked = self._service.fill(self._going_on("backfill"), between=self._let_others_pass)
+        if looked.receipt.new:
+            self._nudge("reconcile")
+        if looked.spans:
+            self._nudge("backfill")
+
+    def _mark(self) -> None:
+        if self._service.marking is not None:
+            self._service.marking.tell(self._going_on("mark"))
+
+    def _let_others_pass(self) -> None:
+        """What came long ago waits while there is much that came just now."""
+        while self._service.is_busy and not self._clock.wait(self._stop, 1.0):
+            self._ticks.progressed("backfill")
+
+    def _going_on(self, name: str) -> Callable[[], bool]:
+        """Whether to stop, asked all the time in the middle of a tick of ``name``: a sign of life."""
+
+        def stopped() -> bool:
+            self._ticks.progressed(name)
+            return self._stop.is_set()
+
+        return stopped
 
     def _ingest(self) -> None:
         if self._can_wait():

@@ -1,10 +1,11 @@
 """What an event is once it is understood, and what makes two of them the same."""
 
 from mo_sync.events.parsing import parse, payload_bytes, payload_text, rejected
-from mo_sync.events.usual import usual
+from mo_sync.events.usual import UNKNOWN_APPLICATION, usual
 from mo_sync.events.values import Envelope, MoMessage, RawEvent, Rejected
 
 __all__ = [
+    "UNKNOWN_APPLICATION",
     "Envelope",
     "MoMessage",
     "RawEvent",

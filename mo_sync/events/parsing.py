@@ -18,11 +18,10 @@ from mo_sync.errors import EventError
 from mo_sync.events.usual import LONGEST_ID, UNKNOWN_APPLICATION, name_of, told_by_letter, usual
 from mo_sync.events.values import Envelope, MoMessage, RawEvent, Rejected
 from mo_sync.readings import addressed_channel, identifiers, moment, number, plain, shortest, text
-from mo_sync.shapes import Opened, decode
+from mo_sync.shapes import RECEIVED, Opened, decode
 
 __all__ = ["parse", "payload_bytes", "payload_text", "rejected"]
 
-_RECEIVED: Final = "mo_message_received"
 _TOPIC: Final = "SCG-Message"
 _ENCODED: Final = "base64:"
 _CUT: Final = re.compile(r"… \(\d+ bytes in all\)\Z")
@@ -126,7 +125,7 @@ def _fields(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _not_ours(found: Opened, fields: Mapping[str, Any], topic: str | None, type_: str | None) -> str | None:
     """Why this is no message received, or None if it is one."""
-    if type_ == _RECEIVED:
+    if type_ == RECEIVED:
         return None
     if type_ == "message_state_change" or (type_ is None and not _RECEIPT_MARKS.isdisjoint(fields)):
         return "a delivery receipt of a message that we sent; its attachments are our own"

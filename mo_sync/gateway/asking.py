@@ -29,9 +29,9 @@ from mo_sync.gateway.watch import Watch
 from mo_sync.lifecycle import Failed, Interrupted
 from mo_sync.verdicts import Step, Trouble, Verdict, scg_number
 
-__all__ = ["Asker", "Call", "NotRenewed", "Renewal", "Renewed", "Reply", "refuses_token"]
+__all__ = ["REPLY_CAP", "Asker", "Call", "NotRenewed", "Renewal", "Renewed", "Reply", "refuses_token"]
 
-_REPLY_CAP: Final = 64 * 1024
+REPLY_CAP: Final = 64 * 1024
 """Answers other than content are a few hundred bytes; what is longer is cut off here."""
 _MOST_HOPS: Final = 5
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
@@ -42,7 +42,8 @@ class Call:
     """What is asked: a POST when there is a ``body``, else a GET of ``path`` (below ``gateway.base_url``).
 
     No application, no credentials. ``secrets`` are those in the path. ``started`` is when the ``total_timeout`` began,
-    on the clock's monotonic scale. ``elsewhere`` allows redirects to other hosts.
+    on the clock's monotonic scale. ``elsewhere`` allows redirects to other hosts. ``stop`` is asked before every wait
+    and twice a second while waiting.
     """
 
     step: Step
@@ -52,6 +53,7 @@ class Call:
     body: bytes | None = None
     secrets: tuple[str, ...] = field(default=(), repr=False)
     elsewhere: bool = False
+    stop: Callable[[], bool] = field(default=lambda: False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,13 +140,13 @@ class Asker:
             return reply
         return self._ask_renewed(call, token, reply, self._renewal)
 
-    def read(self, reply: Reply) -> bytes | Failed | Interrupted:
-        """The body of a small answer, whole. Longer than 64 KB is a failure."""
+    def read(self, reply: Reply, *, most_bytes: int = REPLY_CAP) -> bytes | Failed | Interrupted:
+        """The body of a small answer, whole. Longer than ``most_bytes`` is a failure."""
         raw, body = reply.response.raw, bytearray()
         status = reply.response.status_code
         with reply.response:
-            while len(body) <= _REPLY_CAP:
-                reader = partial(_read, raw, reply.watch, _REPLY_CAP + 1 - len(body))
+            while len(body) <= most_bytes:
+                reader = partial(_read, raw, reply.watch, most_bytes + 1 - len(body))
                 data = tried(reply.asked, reader, status=status, received=len(body))
                 if not isinstance(data, bytes):
                     return data
@@ -173,7 +175,8 @@ class Asker:
 
     def _ask_with(self, token: str | None, call: Call) -> _Outcome:
         asked = self.about(call.step, secrets=(*call.secrets, token) if token else call.secrets)
-        watch = Watch(self._clock, call.started + self._total_timeout_s, self._read_timeout_s, aborted=self._aborted)
+        deadline = call.started + self._total_timeout_s
+        watch = Watch(self._clock, deadline, self._read_timeout_s, aborted=self._aborted, stop=call.stop)
         hop = Hop(self._base + call.path, with_credentials=True)
         return self._ask_from(hop, call, token, asked, watch)
 
@@ -232,7 +235,7 @@ class Asker:
         """What can be had of a body that is not what was asked for: at most 64 KB, and nothing when it breaks off."""
         raw = reply.response.raw
         with reply.response:
-            some = tried(reply.asked, partial(_read, raw, reply.watch, _REPLY_CAP))
+            some = tried(reply.asked, partial(_read, raw, reply.watch, REPLY_CAP))
         return b"" if isinstance(some, Failed) else some
 
 

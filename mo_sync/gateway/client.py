@@ -10,7 +10,7 @@ import importlib.metadata
 import json
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 import requests
@@ -20,8 +20,10 @@ from mo_sync.clock import Clock
 from mo_sync.gateway import replies
 from mo_sync.gateway.asking import Asker, Call, Reply
 from mo_sync.gateway.content import Content
+from mo_sync.gateway.conversation import Answered, Conversation
 from mo_sync.gateway.credentials import Credentials
 from mo_sync.gateway.exchange import Exchange
+from mo_sync.gateway.inbox import Inbox
 from mo_sync.gateway.origins import segment
 from mo_sync.gateway.pace import Spacing
 from mo_sync.gateway.refresh import Guard, Refresher
@@ -69,7 +71,6 @@ class Gateway:
         self.credentials = credentials
         self._clock = clock
         self._aborted = threading.Event()
-        self._spacing = spacing
         agent = f"mo-sync/{version or _installed_version()} (python-requests/{requests.__version__})"
         self._refresher = (
             Refresher(
@@ -87,6 +88,8 @@ class Gateway:
         self._asker = Asker(
             gateway, credentials, clock, user_agent=agent, aborted=self._aborted.is_set, renewal=renewal
         )
+        self._conversation = Conversation(self._asker, clock, aborted=self._aborted, spacing=spacing)
+        self.inbox = Inbox(self._conversation, clock)
 
     def __repr__(self) -> str:
         return f"Gateway({self._asker.home})"
@@ -113,7 +116,7 @@ class Gateway:
         address = f"{_CONTENT}/{path}/content"
         secrets = (token.value, path)
         call = Call(Step.CONTENT, address, application_id, token.started, secrets=secrets, elsewhere=True)
-        reply = self._ask(call)
+        reply = self._conversation.ask(call)
         if not isinstance(reply, Reply):
             return reply
         if reply.response.status_code != 200:
@@ -157,38 +160,11 @@ class Gateway:
             self._refresher.wait_until_idle(_KEEP_TOKEN_S)
         self._asker.close()
 
-    def _ask(self, call: Call) -> Reply | Failed | Interrupted:
-        """In its turn, where requests are spaced; that wait counts for no time limit."""
-        if self._spacing is not None and call.application_id is not None:
-            wait_s = self._spacing.wait_s(call.application_id, self._clock.monotonic())
-            if wait_s > 0 and self._clock.wait(self._aborted, wait_s):
-                return Interrupted()
-            call = replace(call, started=call.started + wait_s)
-        return self._asker.ask(call)
-
     def _answer(
         self, call: Call, meaning: Callable[[bytes], Meaning | None], *, good: tuple[int, ...] = (200,)
     ) -> Meaning | Failed | Interrupted:
-        """What the answer's body means by ``meaning``; when it means nothing, it may still say why."""
-        reply = self._ask(call)
-        if not isinstance(reply, Reply):
-            return reply
-        status = reply.response.status_code
-        if status not in good:
-            return self._asker.refused(reply)
-        body = self._asker.read(reply)
-        if not isinstance(body, bytes):
-            return body
-        found = meaning(body)
-        if found is not None:
-            return found
-        # An answer that is not understood may hold what nobody shall see: only a code, or a page's title, is told.
-        kind = reply.response.headers.get("Content-Type")
-        problem = replies.problem(body, kind, secrets=reply.asked.secrets)
-        if problem.code:
-            return reply.asked.answered(status, problem)
-        detail = (problem.description or "a web page") if replies.is_page(body, kind) else ""
-        return reply.asked.troubled(Trouble.REPLY_NOT_UNDERSTOOD, status=status, detail=detail)
+        answered = self._conversation.answer(call, meaning, good=good)
+        return answered.value if isinstance(answered, Answered) else answered
 
 
 def _installed_version() -> str:

@@ -1,4 +1,9 @@
-"""What events say, written down: messages and attachments, each once."""
+"""What events say, written down: messages and attachments, each once.
+
+What is said first stays, and what is said later fills what was missing. Two things are known better later: an
+application that was unknown, and a text of which only the beginning was told. So whoever speaks first, an event or the
+inbox, the record ends the same. (``docs/ledger.md`` has the rule in words.)
+"""
 
 from __future__ import annotations
 
@@ -7,21 +12,26 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, Text, and_, case, func, literal_column, or_, select, update
 
-from mo_sync.events import MoMessage
+from mo_sync.events import UNKNOWN_APPLICATION, MoMessage
 from mo_sync.ledger.applications import keep_known
 from mo_sync.ledger.bulk import chunks, look_up, write
 from mo_sync.ledger.dialect import Insert, among, insert
-from mo_sync.ledger.schema import attachment, message
+from mo_sync.ledger.schema import application, attachment, is_in, message
 from mo_sync.lifecycle import State
 
 __all__ = ["Terms", "record_attachments", "record_messages"]
 
-_GAINS = ("company_id", "channel", "from_address", "to_address", "body", "sender_id", "av_status", "occurred_at")
+_GAINS = ("company_id", "channel", "from_address", "to_address", "sender_id", "av_status", "occurred_at")
 """Columns of a message that a later announcement may fill, but never change."""
-_MESSAGE = ("id", "application_id", *_GAINS, "recorded_at", "filed_at")
-_GAINED = range(2, 2 + len(_GAINS))
+_MESSAGE = (
+    *("id", "application_id", "company_id", "channel", "from_address", "to_address"),
+    *("body", "sender_id", "av_status", "occurred_at", "recorded_at", "filed_at"),
+)
+_GAINED = tuple(_MESSAGE.index(name) for name in _GAINS)
+_APPLICATION, _BODY = _MESSAGE.index("application_id"), _MESSAGE.index("body")
+_UNKNOWN: ColumnElement[str] = literal_column(f"'{UNKNOWN_APPLICATION}'", Text)
 _ATTACHMENT = (
     *("id", "message_id", "application_id", "position", "state"),
     *("due_at", "deadline_at", "created_at", "updated_at"),
@@ -39,15 +49,27 @@ class Terms:
 
 
 def record_messages(connection: Connection, messages: Iterable[MoMessage], terms: Terms) -> None:
+    """Insert what is new, and let what is known gain what it lacked."""
     rows: dict[str, list[Any]] = {}
     for said in messages:
         row = _message_row(said, terms)
         known = rows.setdefault(said.message_id, row)
         if known is not row:
-            for place in _GAINED:
-                if known[place] is None:
-                    known[place] = row[place]
+            _merge(known, row)
+    known_applications = [key for key, row in rows.items() if row[_APPLICATION] != UNKNOWN_APPLICATION]
     write(connection, _gaining, _MESSAGE, list(rows.values()))
+    _name_applications(connection, known_applications, terms)
+
+
+def _merge(known: list[Any], row: list[Any]) -> None:
+    """The same rule as :func:`_gaining`'s, for two that come at once."""
+    for place in _GAINED:
+        if known[place] is None:
+            known[place] = row[place]
+    if known[_APPLICATION] == UNKNOWN_APPLICATION:
+        known[_APPLICATION] = row[_APPLICATION]
+    if (row[_BODY] or "").startswith(known[_BODY] or ""):
+        known[_BODY] = row[_BODY] or known[_BODY]
 
 
 def _message_row(said: MoMessage, terms: Terms) -> list[Any]:
@@ -68,12 +90,41 @@ def _message_row(said: MoMessage, terms: Terms) -> list[Any]:
 
 
 def _gaining(dialect: str) -> Insert:
-    """A message that is there already only gains what it lacked."""
+    """A message that is there already gains what it lacked."""
     statement = insert(dialect, message)
     new = statement.excluded
-    gained = or_(*(and_(message.c[name].is_(None), new[name].is_not(None)) for name in _GAINS))
-    filled = {name: func.coalesce(message.c[name], new[name]) for name in _GAINS}
-    return statement.on_conflict_do_update(index_elements=["id"], set_=filled, where=gained)
+    lacked = [and_(message.c[name].is_(None), new[name].is_not(None)) for name in _GAINS]
+    named = and_(message.c.application_id == _UNKNOWN, new.application_id != _UNKNOWN)
+    told = func.coalesce(message.c.body, literal_column("''", Text))
+    longer = and_(
+        func.length(new.body) > func.length(told),
+        func.substr(new.body, literal_column("1"), func.length(told)) == told,
+    )
+    scan_told = and_(message.c.av_status.is_(None), new.av_status.is_not(None))
+    filled = {
+        **{name: func.coalesce(message.c[name], new[name]) for name in _GAINS},
+        "application_id": case((named, new.application_id), else_=message.c.application_id),
+        "body": case((longer, new.body), else_=message.c.body),
+        "scan_told_at": case((scan_told, new.recorded_at), else_=message.c.scan_told_at),
+    }
+    return statement.on_conflict_do_update(index_elements=["id"], set_=filled, where=or_(*lacked, named, longer))
+
+
+def _name_applications(connection: Connection, message_ids: list[str], terms: Terms) -> None:
+    """Attachments of an application that was unknown belong to their message's, as soon as that is known."""
+    if not message_ids or connection.execute(_an_unknown()).first() is None:
+        return
+    for some in chunks(message_ids):
+        theirs = attachment.c.message_id.in_(some), attachment.c.application_id == _UNKNOWN
+        named = select(message.c.application_id).where(message.c.id == attachment.c.message_id).scalar_subquery()
+        due = case((is_in(State.PENDING), terms.now), else_=attachment.c.due_at)
+        changed = update(attachment).where(*theirs).values(application_id=named, due_at=due, updated_at=terms.now)
+        found = connection.execute(changed.returning(attachment.c.application_id)).scalars()
+        keep_known(connection, set(found), now=terms.now)
+
+
+def _an_unknown() -> Select[Any]:
+    return select(application.c.id).where(application.c.id == _UNKNOWN)
 
 
 def record_attachments(

@@ -18,7 +18,7 @@ from mo_sync.ledger.dialect import lock_for_migration
 
 __all__ = ["HEAD", "bring_up_to_date", "revision", "scripts"]
 
-HEAD: Final = "0003"
+HEAD: Final = "0004"
 """The schema that this program was written for."""
 
 Transaction = Callable[[], AbstractContextManager[Connection]]

@@ -41,6 +41,7 @@ __all__ = [
     "counts",
     "find_story",
     "list_attachments",
+    "more_due_than",
     "other_problems",
     "recorded",
     "status",
@@ -113,6 +114,13 @@ def unfinished(ledger: Ledger, *, now: datetime) -> int:
     fetching = select(func.count()).where(is_in(State.FETCHING))
     with ledger.read() as connection:
         return int(connection.execute(due).scalar_one()) + int(connection.execute(fetching).scalar_one())
+
+
+def more_due_than(ledger: Ledger, count: int, *, now: datetime) -> bool:
+    """Whether more than ``count`` attachments are due. No more than those are looked at."""
+    some = select(attachment.c.id).where(is_in(State.PENDING), attachment.c.due_at <= now).limit(count + 1).subquery()
+    with ledger.read() as connection:
+        return int(connection.execute(select(func.count()).select_from(some)).scalar_one()) > count
 
 
 def status(ledger: Ledger, *, now: datetime) -> Status:

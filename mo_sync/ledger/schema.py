@@ -1,39 +1,34 @@
 """The ledger's tables: what people inspect with ``sqlite3``, so the names are a promise.
 
-Times are UTC. In SQLite they are text of one fixed width, ``2026-11-20T12:00:00.000000Z``, so that they sort and
-compare as they read; in PostgreSQL they are ``timestamptz``. Comments are kept here, and a test holds the page
-``docs/ledger.md`` against them.
+Comments are kept here, and a test holds the page ``docs/ledger.md`` against them. The tables of what is compared with
+Syniverse's inbox are in :mod:`mo_sync.ledger.comparing`.
 """
 
 from __future__ import annotations
-
-from datetime import UTC, datetime
-from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
-    Dialect,
     ForeignKey,
     Index,
     Integer,
-    MetaData,
-    String,
     Table,
     Text,
     literal_column,
     text,
 )
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql import ColumnElement
-from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from mo_sync.ledger.columns import ROW_ID, UtcTime, metadata
+from mo_sync.ledger.comparing import gap, mark, rhythm
 from mo_sync.lifecycle import State
 
 __all__ = [
     "AT_REST",
+    "FROM_INBOX",
     "REMARKED",
+    "SCAN_TOLD",
     "UtcTime",
     "application",
     "attachment",
@@ -42,71 +37,32 @@ __all__ = [
     "duty",
     "erasure_key",
     "event",
+    "gap",
     "intervention",
     "is_in",
+    "mark",
     "message",
     "metadata",
     "notification",
     "process",
+    "rhythm",
     "total",
 ]
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
-
-
-class UtcTime(TypeDecorator[datetime]):
-    """An aware UTC datetime. A naive one is refused: it would be a bug."""
-
-    impl = String(27)
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """Text in SQLite, ``timestamptz`` in PostgreSQL."""
-        if dialect.name == "postgresql":
-            return dialect.type_descriptor(postgresql.TIMESTAMP(timezone=True))
-        return dialect.type_descriptor(String(27))
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
-        """On its way into the database."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("a time without a zone cannot be recorded")
-        return value.astimezone(UTC) if dialect.name == "postgresql" else _as_text(value)
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002  its signature
-        """On its way out of the database."""
-        if value is None:
-            return None
-        if isinstance(value, datetime):
-            return value.astimezone(UTC)
-        return datetime.fromisoformat(value)
-
-
-def _as_text(value: datetime) -> str:
-    return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-# 64 bits everywhere, and SQLite's own row number there, which only "INTEGER PRIMARY KEY" is.
-_RowId = BigInteger().with_variant(Integer(), "sqlite")
 _STATES = ", ".join(f"'{state}'" for state in State)
 REMARKED = "state = 'accepted' and reason is not null"
 """The events that were understood, but about which there is something to say."""
+SCAN_TOLD = "scan_told_at is not null"
+"""The messages whose files were perhaps stored before it was known what their scan had found."""
+FROM_INBOX = "substr(source, 1, 6) = 'inbox:'"
+"""The events that nobody announced, as far as they are concerned: the inbox showed their messages."""
 AT_REST = f"state in ('{State.STORED}', '{State.QUARANTINED}')"
 """The attachments that have a file in the store, written so that both databases see that an index is about them."""
 
 event = Table(
     "event",
     metadata,
-    Column("id", _RowId, primary_key=True, autoincrement=True, comment="Row number, in the order of recording."),
+    Column("id", ROW_ID, primary_key=True, autoincrement=True, comment="Row number, in the order of recording."),
     Column("event_key", Text, nullable=False, unique=True, comment="The announcement's identity: its id, else a hash."),
     Column("content_key", Text, index=True, comment="SHA-256 of the canonical field list; NULL when rejected."),
     Column("source", Text, nullable=False, comment="The feed it came by, and from which file and place."),
@@ -124,6 +80,7 @@ event = Table(
     Index(
         "ix_event_rejected", "id", sqlite_where=text("state = 'rejected'"), postgresql_where=text("state = 'rejected'")
     ),
+    Index("ix_event_inbox", "received_at", sqlite_where=text(FROM_INBOX), postgresql_where=text(FROM_INBOX)),
     Index("ix_event_remarked", "id", sqlite_where=text(REMARKED), postgresql_where=text(REMARKED)),
     comment="Announcements, each once, with the bytes they came in.",
 )
@@ -132,7 +89,7 @@ message = Table(
     "message",
     metadata,
     Column("id", Text, primary_key=True, comment="Syniverse's message_id."),
-    Column("application_id", Text, nullable=False, index=True, comment="The application that received it."),
+    Column("application_id", Text, nullable=False, comment="The application that received it."),
     Column("company_id", Text, comment="Syniverse's company-id."),
     Column("channel", Text, comment="How it came, when the event says so."),
     Column("from_address", Text, comment="Who sent it."),
@@ -143,6 +100,9 @@ message = Table(
     Column("occurred_at", UtcTime, comment="When it was received by Syniverse."),
     Column("recorded_at", UtcTime, nullable=False, index=True, comment="When we recorded it."),
     Column("filed_at", UtcTime, nullable=False, comment="The day under which its files are kept; never changes."),
+    Column("scan_told_at", UtcTime, comment="When its av_status came after it, until its files were judged by that."),
+    Index("ix_message_application_id", "application_id", "occurred_at"),
+    Index("ix_message_scan_told", "id", sqlite_where=text(SCAN_TOLD), postgresql_where=text(SCAN_TOLD)),
     # With the time: the newest of a number that millions have written to are found without sorting those.
     Index("ix_message_from_address", "from_address", "recorded_at"),
     Index("ix_message_to_address", "to_address", "recorded_at"),
@@ -222,7 +182,7 @@ attachment = Table(
 attempt = Table(
     "attempt",
     metadata,
-    Column("id", _RowId, primary_key=True, autoincrement=True, comment="Row number."),
+    Column("id", ROW_ID, primary_key=True, autoincrement=True, comment="Row number."),
     Column("attachment_id", Text, ForeignKey("attachment.id"), nullable=False, index=True, comment="What was tried."),
     Column("number", Integer, nullable=False, comment="Which try of this attachment, from 1."),
     Column("started_at", UtcTime, comment="When it began."),
@@ -241,7 +201,7 @@ attempt = Table(
 intervention = Table(
     "intervention",
     metadata,
-    Column("id", _RowId, primary_key=True, autoincrement=True, comment="Row number."),
+    Column("id", ROW_ID, primary_key=True, autoincrement=True, comment="Row number."),
     Column("attachment_id", Text, ForeignKey("attachment.id"), nullable=False, index=True, comment="About what."),
     Column("deed", Text, nullable=False, comment="retry, hold, release, cancel, verify, or erase."),
     Column("at", UtcTime, nullable=False, comment="When."),
@@ -280,7 +240,7 @@ application = Table(
 notification = Table(
     "notification",
     metadata,
-    Column("id", _RowId, primary_key=True, autoincrement=True, comment="Row number; the order of telling."),
+    Column("id", ROW_ID, primary_key=True, autoincrement=True, comment="Row number; the order of telling."),
     Column("attachment_id", Text, ForeignKey("attachment.id"), nullable=False, index=True, comment="What it is about."),
     Column("kind", Text, nullable=False, comment="What happened to it."),
     Column("state", Text, nullable=False, comment="pending, delivered or failed."),

@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy import Connection, Insert, Select, Update, bindparam, func, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from mo_sync.ledger import applications
+from mo_sync.ledger import applications, marks
 from mo_sync.ledger.ledger import Ledger
 from mo_sync.ledger.schema import attachment, attempt, is_in
 from mo_sync.lifecycle import Failed, Interrupted, Refused, Settlement, State, Stored, Transition
@@ -30,33 +30,36 @@ NO_LEASE: Final = {"lease": None, "lease_until": None}
 """The columns of an attachment that is lent to nobody."""
 
 
-def settle(ledger: Ledger, settlements: Sequence[Settlement], *, worker: str) -> list[bool]:
+def settle(ledger: Ledger, settlements: Sequence[Settlement], *, worker: str, marking: bool = False) -> list[bool]:
     """Write down what came of many claims, in one transaction; for each, whether it was still ours.
+
+    ``marking``: with it, messages of which all is stored now are noted to be marked (:mod:`mo_sync.ledger.marks`).
 
     If that cannot be written as a whole, each is written by itself: one that cannot be ends as ``failed`` with that
     reason, and costs none of its neighbours. Raises LedgerOutOfReach, and then nothing was written.
     """
     try:
-        return _settle_together(ledger, settlements, worker)
+        return _settle_together(ledger, settlements, worker, marking=marking)
     except _UNWRITABLE as error:
         _log.warning("settle.singly", claims=len(settlements), error=type(error).__name__)
-    return [_settle_alone(ledger, settlement, worker) for settlement in settlements]
+    return [_settle_alone(ledger, settlement, worker, marking=marking) for settlement in settlements]
 
 
-def _settle_alone(ledger: Ledger, settlement: Settlement, worker: str) -> bool:
+def _settle_alone(ledger: Ledger, settlement: Settlement, worker: str, *, marking: bool) -> bool:
     try:
-        [mine] = _settle_together(ledger, [settlement], worker)
+        [mine] = _settle_together(ledger, [settlement], worker, marking=marking)
     except _UNWRITABLE as error:
         kind = type(getattr(error, "orig", None) or error).__name__
         _log.error("settle.unwritable", attachment=settlement.claim.attachment_id, error=kind)
         reason = f"what came of it could not be recorded ({kind}); please report it with the log"
         outcome = Failed(Step.STORE, None, "unwritable", Verdict.PERMANENT, reason)
         transition = Transition(State.FAILED, settlement.claim.attempts + 1, None, reason, settlement.claim.absences)
-        [mine] = _settle_together(ledger, [replace(settlement, outcome=outcome, transition=transition)], worker)
+        given_up = replace(settlement, outcome=outcome, transition=transition)
+        [mine] = _settle_together(ledger, [given_up], worker, marking=False)
     return mine
 
 
-def _settle_together(ledger: Ledger, settlements: Sequence[Settlement], worker: str) -> list[bool]:
+def _settle_together(ledger: Ledger, settlements: Sequence[Settlement], worker: str, *, marking: bool) -> list[bool]:
     if not settlements:
         return []
     with ledger.begin() as connection:
@@ -67,6 +70,9 @@ def _settle_together(ledger: Ledger, settlements: Sequence[Settlement], worker: 
         if kept:
             write_attempts(connection, [_attempt(settlement, worker) for settlement in kept])
             applications.tell(connection, kept)
+        stored = [one for one in kept if one.transition.state is State.STORED]
+        if marking and stored:
+            marks.note(connection, [one.claim.attachment_id for one in stored], now=stored[0].finished_at)
     return [settlement.claim.lease in mine for settlement in settlements]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection
 
 from mo_sync.ledger.dialect import day_of, shell_word
+from mo_sync.ledger.schema import FROM_INBOX
 
 __all__ = ["COMMENTS", "create", "drop", "statements"]
 
@@ -12,6 +13,7 @@ COMMENTS = {
     "v_inbox": "A row a message, with counts of its attachments by state.",
     "v_attachment": "Everything about one attachment, with its message, in a row.",
     "v_problem": "What needs a person: what, since when, why, and the command that helps.",
+    "v_gap": "Messages that Syniverse's inbox has and nobody announced, or that differ, or that it does not have.",
     "v_daily": "A row a day (UTC): messages, attachments, what became of them, bytes.",
 }
 """What each view is for; ``docs/ledger.md`` says the same."""
@@ -39,6 +41,7 @@ def statements(dialect: str) -> dict[str, str]:
         "v_inbox": _inbox(),
         "v_attachment": _attachment(),
         "v_problem": _problem(dialect),
+        "v_gap": _gap(dialect),
         "v_daily": _daily(dialect),
     }
 
@@ -79,8 +82,8 @@ from attachment a join message m on m.id = a.message_id
 
 
 def _problem(dialect: str) -> str:
-    columns = ("a.id", "e.event_key", "e.message_id", "p.id")
-    attachment, event, message, application = (shell_word(dialect, column) for column in columns)
+    columns = ("a.id", "e.event_key", "e.message_id", "p.id", "k.message_id")
+    attachment, event, message, application, marked = (shell_word(dialect, column) for column in columns)
     return f"""
 select a.state as kind, a.id, a.application_id, a.updated_at as since, a.error as reason,
   case a.state when 'quarantined' then 'mo-sync ledger show ' || {attachment}
@@ -99,6 +102,31 @@ select 'message without ids', e.message_id, m.application_id, e.received_at, e.r
 from event e join message m on m.id = e.message_id
 where e.state = 'accepted' and e.reason is not null
   and not exists (select 1 from attachment a where a.message_id = e.message_id)
+union all
+select g.kind, g.subject, g.application_id, g.since, g.reason, 'mo-sync doctor'
+from gap g where g.kind in ('inbox empty', 'inbox out of reach', 'silence')
+union all
+select 'not marked', k.message_id, m.application_id, k.created_at, k.error, 'mo-sync ledger show ' || {marked}
+from mark k join message m on m.id = k.message_id where k.state = 'failed'
+"""  # noqa: S608
+
+
+def _gap(dialect: str) -> str:
+    differing, unannounced = shell_word(dialect, "g.subject"), shell_word(dialect, "e.message_id")
+    here, other, earlier = (FROM_INBOX.replace("source", f"{name}.source") for name in ("e", "o", "f"))
+    return f"""
+select g.kind, g.subject as message_id, g.application_id, g.since, g.reason,
+  'mo-sync ledger show ' || {differing} as command
+from gap g where g.kind in ('not in the inbox', 'attachments differ')
+union all
+select 'not announced', e.message_id, m.application_id, coalesce(m.occurred_at, e.received_at),
+  'the inbox shows it, and no event announced it', 'mo-sync ledger show ' || {unannounced}
+from event e join message m on m.id = e.message_id
+where {here}
+  and not exists (
+    select 1 from event o
+    where o.message_id = e.message_id and not {other} and substr(o.source, 1, 9) <> 'backfill:')
+  and not exists (select 1 from event f where f.message_id = e.message_id and {earlier} and f.id < e.id)
 """  # noqa: S608
 
 

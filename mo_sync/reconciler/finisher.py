@@ -53,6 +53,7 @@ class Finisher:
         flight: Flight,
         batch: int,
         watcher: Watcher,
+        marking: bool = False,
     ) -> None:
         self._ledger = ledger
         self._store = store
@@ -62,6 +63,7 @@ class Finisher:
         self._flight = flight
         self._batch = batch
         self._watcher = watcher
+        self._marking = marking
         self._results: queue.SimpleQueue[Result | None] = queue.SimpleQueue()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="finisher", daemon=True)
@@ -157,7 +159,9 @@ class Finisher:
             )
             for result, outcome in outcomes
         ]
-        ours = self._insist(lambda: claims.settle(self._ledger, settlements, worker=self._worker))
+        ours = self._insist(
+            lambda: claims.settle(self._ledger, settlements, worker=self._worker, marking=self._marking)
+        )
         for settlement, settled in zip(settlements, ours, strict=True):
             if not settled:
                 _log_lost(settlement.claim.attachment_id)

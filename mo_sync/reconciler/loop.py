@@ -74,7 +74,9 @@ class Reconciler:
         watcher: Watcher,
         abort: Callable[[], None],
         paces: Paces,
+        marking: bool = False,
     ) -> None:
+        """``marking`` as for :func:`mo_sync.ledger.claims.settle`."""
         self._ledger = ledger
         self._store = store
         self._sync = sync
@@ -94,6 +96,7 @@ class Reconciler:
             flight=self._flight,
             batch=sync.batch,
             watcher=self._settled,
+            marking=marking,
         )
         self._watcher = watcher
         self._store_rests: tuple[float, str] | None = None

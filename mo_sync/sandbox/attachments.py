@@ -80,7 +80,7 @@ def metadata(call: Call, attachment_id: str) -> Answer:
 
 def listed(call: Call, attachment_id: str) -> Answer:  # noqa: ARG001 - every call has this signature
     rows = [row(call, attachment) for attachment in call.room.inventory.attachments(call.application_id)]
-    return as_json(page(rows, call.request.query, call.room.rules))
+    return as_json(page(rows, call.request.query, call.room.rules, call.room.fall))
 
 
 def change(call: Call, attachment_id: str) -> Answer:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
 
 from mo_sync.sandbox.answers import Refusal, scg_error
+from mo_sync.sandbox.clock import Dice, dice, system_now
 from mo_sync.sandbox.credentials import Credentials
 from mo_sync.sandbox.faults import FaultPlan
 from mo_sync.sandbox.inventory import Inventory
@@ -30,6 +33,8 @@ class Backroom:
     faults: FaultPlan
     journal: Journal = field(default_factory=Journal)
     rules: ListRules = field(default_factory=ListRules)
+    fall: Dice = field(default_factory=lambda: dice("lists"))
+    now: Callable[[], datetime] = system_now
     mint_status: int = 200
     latency_s: float = 0.0
     base_url: str = ""

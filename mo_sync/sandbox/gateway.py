@@ -66,6 +66,7 @@ class Gateway:
             credentials=Credentials(known, consumer, new_id),
             faults=FaultPlan(rate=fault_rate, seed=fault_seed, menu=fault_menu),
             rules=rules or ListRules(),
+            now=now,
             mint_status=mint_status,
             latency_s=latency_s,
         )
@@ -96,6 +97,15 @@ class Gateway:
     def credentials(self) -> Credentials:
         """Which tokens are good."""
         return self._room.credentials
+
+    @property
+    def rules(self) -> ListRules:
+        """How lists behave; may be exchanged while it runs."""
+        return self._room.rules
+
+    @rules.setter
+    def rules(self, rules: ListRules) -> None:
+        self._room.rules = rules
 
     @property
     def latency_s(self) -> float:

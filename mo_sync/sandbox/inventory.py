@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -36,6 +37,7 @@ class Inventory:
         self._token_life = timedelta(seconds=token_life_s)
         self._attachments: dict[str, Attachment] = {}
         self._messages: dict[str, Message] = {}
+        self._in_order: list[Message] | None = None
         self._tokens: dict[str, _ContentToken] = {}
         self._lock = threading.RLock()
 
@@ -47,6 +49,7 @@ class Inventory:
                     self._attachments[record.id] = record
                 else:
                     self._messages[record.id] = record
+                    self._in_order = None
 
     def create(self, *, name: str, type: str, filename: str, application_id: str) -> Attachment:  # noqa: A002 - the API's word
         """A new attachment without content."""
@@ -99,11 +102,17 @@ class Inventory:
         with self._lock:
             return self._messages.get(message_id)
 
-    def messages(self, application_id: str) -> list[Message]:
-        """The messages of an application, oldest first."""
+    def messages(
+        self, application_id: str, since: datetime | None = None, until: datetime | None = None
+    ) -> list[Message]:
+        """The messages of an application, oldest first; those created from ``since`` on and up to ``until``."""
         with self._lock:
-            rows = [row for row in self._messages.values() if _owned(row, application_id)]
-        return sorted(rows, key=lambda row: row.created_at)
+            if self._in_order is None:
+                self._in_order = sorted(self._messages.values(), key=_created_at)
+            rows = self._in_order
+        first = 0 if since is None else bisect_left(rows, since, key=_created_at)
+        last = len(rows) if until is None else bisect_right(rows, until, key=_created_at)
+        return [row for row in rows[first:last] if _owned(row, application_id)]
 
     def mark(self, message_id: str, state: str, version: int | None) -> None:
         """Set a message's state. Raises KeyError, or :class:`Stale` as :meth:`change` does."""
@@ -112,10 +121,12 @@ class Inventory:
             if version not in (None, row.version):
                 raise Stale(message_id)
             self._messages[row.id] = replace(row, state=state, updated_at=self._now(), version=row.version + 1)
+            self._in_order = None
 
     def delete_message(self, message_id: str) -> None:
         with self._lock:
             self._messages.pop(message_id, None)
+            self._in_order = None
 
     def mint(self, attachment_id: str) -> str:
         """A new content token."""
@@ -137,6 +148,10 @@ class Inventory:
         """Let every content token expire now."""
         with self._lock:
             self._tokens.clear()
+
+
+def _created_at(row: Message) -> datetime:
+    return row.created_at
 
 
 def _owned(row: Attachment | Message, application_id: str) -> bool:

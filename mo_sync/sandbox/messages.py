@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Final
 
 from mo_sync.sandbox import attachments
 from mo_sync.sandbox.answers import NO_CONTENT, Answer, Refusal, as_json, layer_error, scg_error
 from mo_sync.sandbox.call import Call
 from mo_sync.sandbox.inventory import Stale
-from mo_sync.sandbox.listing import page
+from mo_sync.sandbox.listing import page, range_of
 
 __all__ = ["delete", "emptiness", "files", "health", "listed", "mark", "refresh", "single"]
 
@@ -16,8 +17,17 @@ _STATES: Final = ("RECEIVED", "PROCESSED", "CONVERTED", "DELETED")
 
 
 def listed(call: Call, _: str) -> Answer:
-    rows = [message.row() for message in call.room.inventory.messages(call.application_id)]
-    return as_json(page(rows, call.request.query, call.room.rules))
+    room, query = call.room, dict(call.request.query)
+    # Of thousands of messages those of a time are found by their order, rather than by looking at each.
+    since, until = (
+        (None, None) if "created_date" in room.rules.ignored_filters else range_of(query.get("created_date", ""))
+    )
+    if since is not None or until is not None:
+        del query["created_date"]
+    if until is not None:  # what is shown has whole milliseconds
+        until += timedelta(milliseconds=1)
+    rows = [message.row() for message in room.inventory.messages(call.application_id, since, until)]
+    return as_json(page(rows, query, room.rules, room.fall))
 
 
 def single(call: Call, _: str) -> Answer:
@@ -28,7 +38,7 @@ def files(call: Call, _: str) -> Answer:
     """The metadata of a message's attachments, those that still exist."""
     found = (call.room.inventory.attachment(attachment_id) for attachment_id in call.message().attachments)
     rows = [attachments.row(call, attachment) for attachment in found if attachment]
-    return as_json(page(rows, call.request.query, call.room.rules))
+    return as_json(page(rows, call.request.query, call.room.rules, call.room.fall))
 
 
 def mark(call: Call, _: str) -> Answer:
@@ -49,7 +59,7 @@ def delete(call: Call, _: str) -> Answer:
 
 def emptiness(call: Call, _: str) -> Answer:
     """A collection that the API has and the sandbox keeps empty, so that SDKs may list it."""
-    return as_json(page([], call.request.query, call.room.rules))
+    return as_json(page([], call.request.query, call.room.rules, call.room.fall))
 
 
 def refresh(call: Call, _: str) -> Answer:

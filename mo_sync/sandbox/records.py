@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 from mo_sync.sandbox.clock import as_text
@@ -74,7 +76,8 @@ class Message:
     updated_at: datetime = EPOCH
     version: int = 1
 
-    def row(self) -> dict[str, object]:
+    @lru_cache(maxsize=20_000)  # noqa: B019  messages are values, and few
+    def row(self) -> Mapping[str, object]:
         """The message as the API lists it; ``attachments`` is absent when there are none."""
         row: dict[str, object] = {
             "id": self.id,

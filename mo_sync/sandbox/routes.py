@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import UTC
+from email.utils import format_datetime
 from typing import Final
 
 from mo_sync.sandbox import attachments, control, messages
@@ -163,4 +165,5 @@ def _noted(
             user_agent=request.headers.get("user-agent", ""),
         )
     )
-    return replace(said, delay_s=room.latency_s) if room.latency_s else said
+    dated = (*said.headers, ("Date", format_datetime(room.now().astimezone(UTC), usegmt=True)))
+    return replace(said, headers=dated, delay_s=room.latency_s or said.delay_s)

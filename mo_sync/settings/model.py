@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import Field, SecretStr
 
+from mo_sync.settings.inbox import Inbox
 from mo_sync.settings.keeping import Ledger, Retention, Store, Verify
 from mo_sync.settings.section import Section
 from mo_sync.settings.units import Duration, Size, TypePattern
@@ -18,6 +19,7 @@ __all__ = [
     "Application",
     "Drop",
     "Gateway",
+    "Inbox",
     "Ledger",
     "Limits",
     "Log",
@@ -281,6 +283,7 @@ class Settings(Section):
     drop: Drop = Drop()
     relay: Relay = Relay()
     oauth: OAuth = OAuth()
+    inbox: Inbox = Inbox()
     ledger: Ledger = Ledger()
     store: Store = Store()
     sync: Sync = Sync()

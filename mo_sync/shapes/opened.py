@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mo_sync.errors import EventError
+from mo_sync.shapes.inboxrow import as_event, is_row
 
 __all__ = ["Opened", "Unread", "expand", "search"]
 
@@ -88,6 +89,9 @@ def _found(value: Any, read: Read, depth: int) -> Iterator[Opened | Unread]:
 def _in_object(value: dict[str, Any], read: Read, depth: int) -> Iterator[Opened | Unread]:
     if (envelope := _envelope(value)) is not None:
         yield envelope
+    elif is_row(value):
+        kind, fields = as_event(value)
+        yield Opened(fields=fields, type=kind, timestamp=value.get("created_date"))
     elif _is_field_list(value):
         yield Opened(fields=value, type=_first(value, _TYPE), event_id=_first(value, _EVENT_ID), bare=True)
     elif "body" in value and not _wraps(value):

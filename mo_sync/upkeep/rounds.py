@@ -22,6 +22,7 @@ from mo_sync.settings import Settings
 from mo_sync.store import Store
 from mo_sync.upkeep.erase import finish
 from mo_sync.upkeep.prune import prune
+from mo_sync.upkeep.silence import listen
 from mo_sync.upkeep.verify import Fault, Found, repair, verify
 
 __all__ = ["Rounds"]
@@ -29,6 +30,7 @@ __all__ = ["Rounds"]
 _log = structlog.get_logger(__name__)
 
 _WHO: Final = "mo-sync"
+_LISTEN_S: Final = 300.0
 _LONGEST_WAIT_S: Final = 5.0
 
 
@@ -59,6 +61,9 @@ class Rounds:
         A duty that ends in the middle, by a stop or by trouble, is given back. Raises OutOfReach.
         """
         self._finish(stop, progressed)
+        silence_s = self.settings.inbox.silence
+        if self.settings.inbox.enabled:
+            self._under("silence", _LISTEN_S, lambda: self._listen(silence_s, stop, progressed), stop)
         self._under("prune", self.settings.retention.interval, lambda: self._prune(stop, progressed), stop)
         again = False
 
@@ -87,6 +92,13 @@ class Rounds:
         finished = finish(self._ledger, self._store, stop=stop.is_set, told=progressed)
         for attachment_id, why in finished.left.items():
             _log.error("erase.file-left", attachment=attachment_id, error=why, hint="it is tried again")
+
+    def _listen(self, silence_s: float | None, stop: threading.Event, progressed: Callable[[], object]) -> None:
+        def stopped() -> bool:
+            progressed()
+            return stop.is_set()
+
+        listen(self._ledger, clock=self._clock, bound_s=silence_s, stop=stopped)
 
     def _prune(self, stop: threading.Event, progressed: Callable[[], object]) -> None:
         pruned = prune(

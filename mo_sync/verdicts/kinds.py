@@ -9,7 +9,7 @@ __all__ = ["MEANINGS", "OUT_OF_REACH", "UNANSWERED", "Step", "Trouble", "Verdict
 
 
 class Step(StrEnum):
-    """Where in a fetch something happened."""
+    """At which call something happened; the first ones are those of a fetch."""
 
     MINT = "mint"
     CONTENT = "content"
@@ -18,6 +18,10 @@ class Step(StrEnum):
     METADATA = "metadata"
     PROBE = "probe"
     """A look whether the gateway and a token work; no part of a fetch."""
+    INBOX = "inbox"
+    """A look at the messages that the gateway keeps; no part of a fetch."""
+    MARK = "mark"
+    """Telling the gateway that a message was taken care of; no part of a fetch."""
 
 
 class Verdict(StrEnum):

@@ -69,10 +69,14 @@ _FINAL = Ruling(Verdict.PERMANENT, "a server error that it calls non-retriable",
 _BAD = Ruling(Verdict.PERMANENT, "the request is wrong, which asking again does not mend", "report it with the code")
 
 _NO_LIST = Ruling(Verdict.PERMANENT, "it does not know what mo-sync asks for to try a token", "see gateway.base_url")
+_NO_INBOX = Ruling(Verdict.PERMANENT, "it does not know the inbox, or not that message", "see gateway.base_url")
+_NO_MESSAGE = Ruling(Verdict.ABSENT, "there is no such message, or not yet")
 
 TABLE: Final[tuple[Row, ...]] = (
-    # A probe asks for no attachment, so that none can be missing.
+    # What asks for no attachment does not find that one is missing.
     Row(Step.PROBE, None, "4031|4040", _NO_LIST),
+    Row(Step.INBOX, None, "4031|4040", _NO_INBOX),
+    Row(Step.MARK, None, "4031|4040", _NO_MESSAGE),
     # Codes that mean the same whatever the status: older services pair them freely.
     Row(Step.CONTENT, None, "4046", _EXPIRED),
     Row(None, None, "4046", replace(_EXPIRED, verdict=Verdict.RETRY)),
@@ -96,6 +100,8 @@ TABLE: Final[tuple[Row, ...]] = (
     Row(None, "402", None, _NO_CREDIT),
     Row(None, "403", "", Ruling(Verdict.RETRY, "a 403 without a code of Syniverse's, so rather a proxy's", _BETWEEN)),
     Row(Step.PROBE, "404|410", None, _NO_LIST),
+    Row(Step.INBOX, "404|410", None, _NO_INBOX),
+    Row(Step.MARK, "404|410", None, _NO_MESSAGE),
     Row(None, "404|410", None, _NO_SUCH),
     Row(None, "407", None, Ruling(Verdict.HOLD, "the proxy asks for credentials", "mend gateway.proxy")),
     Row(None, "408|421|423|425", None, Ruling(Verdict.RETRY, "the answer asks for another try")),

@@ -16,6 +16,8 @@ from mo_sync.service import Summary
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 QUIET = Summary(
     receipt=Receipt(),
+    recovered=0,
+    inbox_troubles=(),
     settled={},
     stored_bytes=0,
     ledger={},

@@ -1,0 +1,1 @@
+"""The inbox as a feed: what Syniverse has, and nobody announced."""
