@@ -23,6 +23,8 @@ COMMANDS = {
     "follow": Command("following", "follow", "What changes, as it changes, a line of JSON each."),
     "backup": Command("backup", "backup", "Copy it to one file while mo-sync goes on."),
     "prune": Command("pruning", "prune", "Remove what is older than [retention] says."),
+    "gaps": Command("inboxes", "gaps", "What Syniverse's inbox has and the ledger has not, or the other way round."),
+    "backfill": Command("inboxes", "backfill", "Record what the inbox has from a time on."),
     "replay": Command("replaying", "replay_events", "Read events again as they came."),
 }
 

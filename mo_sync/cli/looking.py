@@ -10,6 +10,7 @@ import typer
 
 from mo_sync.cli.context import Context, context_of
 from mo_sync.cli.filtering import AsJson, Reveal, Utc, filtered
+from mo_sync.cli.inboxlines import inbox_lines
 from mo_sync.cli.listing import masked, show_attachments, show_others
 from mo_sync.cli.output import Output, age, bytes_text, local_time
 from mo_sync.cli.story import timeline
@@ -137,6 +138,8 @@ def _show_status(output: Output, found: Status, free: int | None, *, now: dateti
     ]
     for name, value in facts:
         output.say(f"{name:15} {value}")
+    for line in inbox_lines(found.inboxes, now=now, utc=utc):
+        output.say(line)
     for application in found.applications:
         if application.state != Standing.ACTIVE:
             until = f", tried next {local_time(application.until, utc=utc)}" if application.until else ""

@@ -23,6 +23,7 @@ __all__ = ["ABOUT_MESSAGES", "Gap", "GapRow", "Kind", "begin", "end", "gaps", "r
 class Kind(StrEnum):
     """What kinds of difference there are."""
 
+    ONLY_IN_INBOX = "only in the inbox"
     NOT_IN_INBOX = "not in the inbox"
     ATTACHMENTS_DIFFER = "attachments differ"
     INBOX_EMPTY = "inbox empty"
@@ -30,7 +31,7 @@ class Kind(StrEnum):
     SILENCE = "silence"
 
 
-ABOUT_MESSAGES: Final = (Kind.NOT_IN_INBOX, Kind.ATTACHMENTS_DIFFER)
+ABOUT_MESSAGES: Final = (Kind.ONLY_IN_INBOX, Kind.NOT_IN_INBOX, Kind.ATTACHMENTS_DIFFER)
 """The kinds that are about single messages; the others are about applications."""
 
 _VIEW = table(

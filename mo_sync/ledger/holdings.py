@@ -39,6 +39,10 @@ class Owners:
     only: str | None = None
     but: frozenset[str] = frozenset()
 
+    def owns(self, application_id: str) -> bool:
+        """Whether it is one of them."""
+        return application_id == self.only if self.only is not None else application_id not in self.but
+
     def own(self, column: ColumnElement[str]) -> ColumnElement[bool]:
         """Whether ``column`` names one of them."""
         if self.only is not None:

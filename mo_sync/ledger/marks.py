@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, exists, func, literal, select, update
+from sqlalchemy import Connection, exists, literal, select, update
 
 from mo_sync.ledger.bulk import chunks
 from mo_sync.ledger.columns import UtcTime
@@ -20,7 +20,7 @@ from mo_sync.ledger.ledger import Ledger
 from mo_sync.ledger.schema import attachment, mark, message
 from mo_sync.lifecycle import State
 
-__all__ = ["Mark", "counts", "done", "due", "failed", "later", "note"]
+__all__ = ["Mark", "done", "due", "failed", "later", "note"]
 
 _PENDING: Final = "pending"
 
@@ -73,12 +73,6 @@ def later(ledger: Ledger, one: Mark, *, due_at: datetime, error: str, counts: bo
 def failed(ledger: Ledger, one: Mark, *, error: str) -> None:
     """It is given up, and a person is told. Raises LedgerOutOfReach."""
     _settle(ledger, [one.message_id], {"state": "failed", "due_at": None, "error": error, "attempts": one.attempts + 1})
-
-
-def counts(ledger: Ledger) -> dict[str, int]:
-    """How many there are in each state. Raises LedgerOutOfReach."""
-    with ledger.read() as connection:
-        return dict(connection.execute(select(mark.c.state, func.count()).group_by(mark.c.state)).tuples().all())
 
 
 def _settle(ledger: Ledger, message_ids: Sequence[str], values: Mapping[str, object]) -> None:

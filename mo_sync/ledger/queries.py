@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, Text, column, func, or_, select, table, text
 
 from mo_sync.ledger.filters import Filters, matching, spellings
+from mo_sync.ledger.inboxes import Inboxes, sight
 from mo_sync.ledger.ledger import Ledger
 from mo_sync.ledger.processes import ProcessRow, processes
 from mo_sync.ledger.rows import (
@@ -32,6 +33,7 @@ __all__ = [
     "AttachmentRow",
     "AttemptRow",
     "Filters",
+    "Inboxes",
     "InterventionRow",
     "MessageRow",
     "OtherProblem",
@@ -82,6 +84,7 @@ class Status:
     failures_last_day: int
     oldest_verified: datetime | None
     applications: tuple[ApplicationRow, ...]
+    inboxes: Inboxes
     processes: tuple[ProcessRow, ...]
 
 
@@ -147,6 +150,7 @@ def status(ledger: Ledger, *, now: datetime) -> Status:
             failures_last_hour=_attempts_since(connection, hour, stored=False),
             failures_last_day=_attempts_since(connection, day, stored=False),
             oldest_verified=_oldest_verified(connection),
+            inboxes=sight(connection, now=now),
             processes=tuple(processes(connection)),
             applications=tuple(rows(connection, select(application).order_by(application.c.id), ApplicationRow)),
         )

@@ -113,11 +113,16 @@ from mark k join message m on m.id = k.message_id where k.state = 'failed'
 
 def _gap(dialect: str) -> str:
     differing, unannounced = shell_word(dialect, "g.subject"), shell_word(dialect, "e.message_id")
+    since = day_of(dialect, "g.since")
     here, other, earlier = (FROM_INBOX.replace("source", f"{name}.source") for name in ("e", "o", "f"))
     return f"""
 select g.kind, g.subject as message_id, g.application_id, g.since, g.reason,
   'mo-sync ledger show ' || {differing} as command
 from gap g where g.kind in ('not in the inbox', 'attachments differ')
+union all
+select g.kind, g.subject, g.application_id, g.since, g.reason,
+  'mo-sync ledger backfill --since ' || {since}
+from gap g where g.kind = 'only in the inbox' and not exists (select 1 from message m where m.id = g.subject)
 union all
 select 'not announced', e.message_id, m.application_id, coalesce(m.occurred_at, e.received_at),
   'the inbox shows it, and no event announced it', 'mo-sync ledger show ' || {unannounced}

@@ -18,6 +18,8 @@ from prometheus_client.registry import Collector
 
 from mo_sync.errors import LedgerOutOfReach, StoreOutOfReach
 from mo_sync.ledger import Ledger, queries
+from mo_sync.ledger.gaps import ABOUT_MESSAGES, Kind
+from mo_sync.ledger.inboxes import Inboxes
 from mo_sync.ledger.queries import Status
 from mo_sync.ledger.rows import ApplicationRow
 from mo_sync.lifecycle import Failed, Interrupted, Refused, Settlement, Standing, Stored
@@ -81,6 +83,7 @@ class Exposition(Collector):
         yield _gauge("ledger_reachable", "Whether the ledger could be read.", 1)
         yield from self._of_the_ledger(status)
         yield from self._of_applications(status.applications[:_MOST_APPLICATIONS])
+        yield from self._of_inboxes(status.inboxes)
 
     def _of_this_process(self) -> Iterator[Metric]:
         outcomes, received = self.seen.counted()
@@ -120,6 +123,21 @@ class Exposition(Collector):
         yield state
         yield _gauges("application_workers", "Fetches at once that its gateway bears.", workers, "application")
         yield _gauges("application_failures", "Tries in a row that were in vain.", failures, "application")
+
+    def _of_inboxes(self, inboxes: Inboxes) -> Iterator[Metric]:
+        now = self.now()
+        ages = {
+            name: max(0.0, (now - place.seen_to).total_seconds())
+            for name, place in inboxes.places.items()
+            if place.seen_to is not None
+        }
+        troubles = Counter(one.kind for one in inboxes.troubles)
+        yield _gauges("inbox_age_seconds", "Up to how long ago each inbox was seen.", ages, "inbox")
+        brought = "Messages of the last day that only the inbox brought: above 0, the webhook loses some."
+        yield _gauge("inbox_recovered_messages", brought, inboxes.recovered_last_day)
+        yield _gauges("marks", "Messages to be marked as PROCESSED, and those that are.", inboxes.marks, "state")
+        silent = {kind.value: float(troubles[kind.value]) for kind in Kind if kind not in ABOUT_MESSAGES}
+        yield _gauges("inbox_troubles", "Inboxes out of reach or empty, and silent applications.", silent, "kind")
 
 
 def _received(settlement: Settlement) -> int:

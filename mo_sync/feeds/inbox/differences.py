@@ -2,42 +2,60 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Final
 
 from mo_sync.feeds.inbox.reading import Reading
 from mo_sync.feeds.inbox.scopes import Scope
 from mo_sync.feeds.inbox.spans import Span
-from mo_sync.ledger import Ledger
+from mo_sync.feeds.inbox.taking import Differing
+from mo_sync.ledger import Ledger, gaps
 from mo_sync.ledger.gaps import Gap, Kind
 from mo_sync.ledger.holdings import held_between
 
-__all__ = ["compared", "differences"]
+__all__ = ["EDGE", "differences", "note"]
 
-_EDGE: Final = timedelta(minutes=15)
+EDGE: Final = timedelta(minutes=15)
 """An event's time and the inbox's are not the same to the second, and what is new may not be listed yet."""
 _MOST: Final = 1_000
 _NOT_THERE: Final = "it was announced, and the inbox does not show it"
 
 
-def compared(span: Span) -> Span:
-    """The part of a span in which a message that the inbox did not show is one that it does not have."""
-    return Span(span.since + _EDGE, max(span.since + _EDGE, span.until - _EDGE))
+def differences(
+    ledger: Ledger, scope: Scope, inner: Span, reading: Reading, *, recorded: bool, most: int | None = _MOST
+) -> list[Gap]:
+    """What differs within ``inner``, of which more was read by :data:`EDGE` on both sides. Raises LedgerOutOfReach.
 
-
-def differences(ledger: Ledger, scope: Scope, span: Span, reading: Reading) -> list[Gap]:
-    """At most a thousand of each kind; an inbox that shows nothing at all is one. Raises LedgerOutOfReach."""
-    taken, inner = reading.taken, compared(span)
+    At most ``most`` of each kind; an inbox that shows nothing at all is one. What only the inbox has is no difference
+    any more where it was ``recorded``.
+    """
+    taken = reading.taken
     ours = held_between(ledger, scope.owners, inner.since, inner.until)
-    only_here = list(islice((one for one in ours if one[0] not in taken.shown), _MOST))
+    only_here = list(islice((one for one in ours if one[0] not in taken.shown), most))
     if only_here and not taken.shown:
         reason = f"its inbox shows none of the messages that were announced ({only_here[0][0]} for one)"
         return [Gap(Kind.INBOX_EMPTY, scope.name, only_here[0][1], inner.since, reason)]
     return [
         *(Gap(Kind.NOT_IN_INBOX, *one, _NOT_THERE) for one in only_here),
-        *(
-            Gap(Kind.ATTACHMENTS_DIFFER, one.message_id, one.application_id, one.since or span.since, one.reason)
-            for one in taken.differing[:_MOST]
-        ),
+        *_told(Kind.ATTACHMENTS_DIFFER, taken.differing[:most], inner),
+        *_told(Kind.ONLY_IN_INBOX, [] if recorded else taken.missing[:most], inner),
     ]
+
+
+def note(ledger: Ledger, scope: Scope, inner: Span, found: Sequence[Gap], *, now: datetime) -> None:
+    """Let ``found`` be all that differs within ``inner``. Raises LedgerOutOfReach."""
+    empty = next((one for one in found if one.kind is Kind.INBOX_EMPTY), None)
+    if empty is not None:
+        gaps.begin(ledger, empty, now=now)
+        return
+    gaps.end(ledger, Kind.INBOX_EMPTY, scope.name)
+    gaps.replace(ledger, scope.owners, inner.since, inner.until, found, now=now)
+
+
+def _told(kind: Kind, found: Sequence[Differing], inner: Span) -> Iterator[Gap]:
+    for one in found:
+        since = one.since or inner.since
+        if inner.since <= since < inner.until:
+            yield Gap(kind, one.message_id, one.application_id, since, one.reason)

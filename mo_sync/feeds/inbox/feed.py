@@ -17,15 +17,15 @@ import structlog
 
 from mo_sync.clock import Clock
 from mo_sync.errors import LedgerOutOfReach
-from mo_sync.feeds.inbox.differences import compared, differences
-from mo_sync.feeds.inbox.places import Place, Places
+from mo_sync.feeds.inbox.differences import EDGE, differences, note
 from mo_sync.feeds.inbox.reading import Reader, Reading
 from mo_sync.feeds.inbox.scopes import Scope
 from mo_sync.feeds.inbox.spans import USUAL_S, Span, ahead, before, next_length_s
 from mo_sync.intake import Receipt
-from mo_sync.ledger import Ledger, gaps
+from mo_sync.ledger import Ledger, gaps, places
 from mo_sync.ledger.duties import Duties
 from mo_sync.ledger.gaps import Gap, Kind
+from mo_sync.ledger.places import Left, Place
 from mo_sync.lifecycle import Failed
 from mo_sync.settings import Inbox as InboxSettings
 
@@ -86,7 +86,6 @@ class InboxFeed:
         self._duties = duties
         self._kept_since = kept_since
         self._reader = reader
-        self._places = Places(ledger)
 
     def look(self, stop: Stop) -> Looked:
         """See what is new in each inbox whose turn it is. Raises LedgerOutOfReach."""
@@ -104,7 +103,7 @@ class InboxFeed:
         """
         looked = Looked()
         for scope in self._scopes:
-            if self._places.of(scope.name).left is None:
+            if self._place(scope).left is None:
                 continue
             with self._duty(f"backfill:{scope.name}", _FILL_S, stop, returned=True) as mine:
                 if mine:
@@ -114,9 +113,11 @@ class InboxFeed:
     @property
     def is_filled(self) -> bool:
         """Whether each was looked into, and nothing of what there was before is left. Raises LedgerOutOfReach."""
-        places = self._places.all()
-        mine = [places.get(scope.name, Place()) for scope in self._scopes]
+        mine = [self._place(scope) for scope in self._scopes]
         return all(place.seen_to is not None and place.left is None for place in mine)
+
+    def _place(self, scope: Scope) -> Place:
+        return places.places(self._ledger).get(scope.name, Place())
 
     @contextlib.contextmanager
     def _duty(self, name: str, for_s: float, stop: Stop, *, returned: bool = False) -> Iterator[bool]:
@@ -133,10 +134,10 @@ class InboxFeed:
                     self._duties.give_back(name, lease)
 
     def _look(self, scope: Scope, stop: Stop) -> Looked:
-        now, place, looked = self._clock.now(), self._places.of(scope.name), Looked()
+        now, place, looked = self._clock.now(), self._place(scope), Looked()
         since = self._since(place, now)
         if place.seen_to is None and self._settings.backfill > self._settings.overlap:
-            place = Place(since, Span(now - timedelta(seconds=self._settings.backfill), since))
+            place = Place(None, Left(now - timedelta(seconds=self._settings.backfill), since))
         for span in ahead(since, now):
             floor = self._floor(span.since)
             asked_for = span if span.until < now else Span(span.since, now + _AHEAD)
@@ -146,7 +147,7 @@ class InboxFeed:
                 return looked
             self._note_differences(scope, span, reading)
             place = replace(place, seen_to=_seen_to(span, reading, now))
-            self._places.put(scope.name, place, now=now)
+            places.put(self._ledger, scope.name, place, now=now)
         return looked
 
     def _since(self, place: Place, now: datetime) -> datetime:
@@ -156,7 +157,7 @@ class InboxFeed:
     def _fill(self, scope: Scope, stop: Stop, between: Callable[[], object]) -> Looked:
         looked, until_s, length_s = Looked(), self._clock.monotonic() + _FILL_S / 2, USUAL_S
         while self._clock.monotonic() < until_s:
-            place = self._places.of(scope.name)
+            place = self._place(scope)
             span = before(place.left.since, place.left.until, length_s) if place.left is not None else None
             if place.left is None or span is None:
                 break
@@ -169,8 +170,8 @@ class InboxFeed:
             length_s = next_length_s(length_s, reading.pages)
             # A server that heeds no times has shown everything.
             done = reading.unfiltered or span.since <= place.left.since
-            left = None if done else Span(place.left.since, span.since)
-            self._places.put(scope.name, replace(place, left=left), now=self._clock.now())
+            left = None if done else Left(place.left.since, span.since)
+            places.put(self._ledger, scope.name, replace(place, left=left), now=self._clock.now())
         return looked
 
     def _floor(self, since: datetime) -> datetime:
@@ -180,7 +181,7 @@ class InboxFeed:
     def _told(self, scope: Scope, reading: Reading, *, was: str) -> Looked:
         """Say what a reading brought; what is wrong with an inbox is kept in the ledger until it is not any more."""
         missing, now = reading.taken.missing, self._clock.now()
-        late = sum(row.created_at is not None and row.created_at < now - _LATE for row in missing)
+        late = sum(one.since is not None and one.since < now - _LATE for one in missing)
         if late and was == "recovered":
             hint = "nobody announced them: see whether the webhook is up (docs/inbox.md)"
             _log.warning("inbox.recovered", inbox=scope.name, messages=len(missing), late=late, hint=hint)
@@ -198,16 +199,10 @@ class InboxFeed:
         return looked
 
     def _note_differences(self, scope: Scope, span: Span, reading: Reading) -> None:
-        if not reading.complete:
-            return
-        now, inner = self._clock.now(), compared(span)
-        found = differences(self._ledger, scope, span, reading)
-        empty = next((one for one in found if one.kind is Kind.INBOX_EMPTY), None)
-        if empty is not None:
-            gaps.begin(self._ledger, empty, now=now)
-            return
-        gaps.end(self._ledger, Kind.INBOX_EMPTY, scope.name)
-        gaps.replace(self._ledger, scope.owners, inner.since, inner.until, found, now=now)
+        inner = Span(span.since + EDGE, span.until - EDGE)
+        if reading.complete and inner.since < inner.until:
+            found = differences(self._ledger, scope, inner, reading, recorded=True)
+            note(self._ledger, scope, inner, found, now=self._clock.now())
 
 
 def _seen_to(span: Span, reading: Reading, now: datetime) -> datetime:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from mo_sync.events import UNKNOWN_APPLICATION
@@ -19,7 +18,7 @@ _GATEWAY: Final = "gateway"
 class Scope:
     """One inbox. ``application_id`` is whose token opens it; of the gateway's own token it is ``unknown``.
 
-    ``owners`` says which applications' messages lie in it.
+    ``owners`` says which applications' messages in it are wanted.
     """
 
     name: str
@@ -37,13 +36,13 @@ def scopes_of(settings: Settings) -> list[Scope]:
 
 
 def chosen(settings: Settings, application_id: str | None) -> list[Scope]:
-    """All of them, or the one that holds the messages of ``application_id``."""
+    """All of them; or the one that the messages of ``application_id`` lie in, and of it these alone."""
     found = scopes_of(settings)
     if application_id is None:
         return found
-    named: Mapping[str, Scope] = {scope.name: scope for scope in found}
+    named = {scope.name: scope for scope in found}
     scope = named.get(application_id) or named.get(_GATEWAY)
-    return [scope] if scope is not None else []
+    return [replace(scope, owners=Owners(only=application_id))] if scope is not None else []
 
 
 def _has_token(section: Gateway | Application) -> bool:

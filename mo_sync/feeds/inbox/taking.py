@@ -33,7 +33,7 @@ Item = tuple[RawEvent, Envelope | Rejected]
 
 @dataclass(frozen=True, slots=True)
 class Differing:
-    """A message of which the two sides do not say the same; ``since`` is when Syniverse received it."""
+    """A message of which the two sides do not say the same, and how; ``since`` is when Syniverse received it."""
 
     message_id: str
     application_id: str
@@ -43,11 +43,15 @@ class Differing:
 
 @dataclass(slots=True)
 class Taken:
-    """What came of many pages: the messages ``shown``, those ``missing`` in the ledger, and those that differ."""
+    """What came of many pages: the messages ``shown`` and when Syniverse received each, those ``missing`` in the
+    ledger, and those that differ.
+
+    What was missing is recorded by now, where anything is.
+    """
 
     receipt: Receipt = field(default_factory=Receipt)
-    shown: set[str] = field(default_factory=set)
-    missing: list[InboxRow] = field(default_factory=list)
+    shown: dict[str, datetime | None] = field(default_factory=dict)
+    missing: list[Differing] = field(default_factory=list)
     differing: list[Differing] = field(default_factory=list)
 
 
@@ -70,10 +74,10 @@ class Taker:
         """
         ids = [row.message_id for row in rows]
         known, gone = held(self.ledger, ids), erased(self.ledger, ids)
-        taken.shown.update(ids)
         batch: list[Item] = []
         for row in rows:
             if row.message_id in gone or row.state == _GONE:
+                taken.shown[row.message_id] = row.created_at
                 continue
             wanted = self._compared(row, known.get(row.message_id), taken)
             if isinstance(wanted, Failed | Interrupted):
@@ -85,9 +89,12 @@ class Taker:
         return None
 
     def _compared(self, row: InboxRow, known: Held | None, taken: Taken) -> Item | Failed | Interrupted | None:
-        """What is to be recorded of a row; None when the ledger knows it all."""
+        """What is to be recorded of a row; None when the ledger knows it all, or it is none of the wanted ones."""
         item = self._read(row)
         said = _message_of(item)
+        if said is not None and not self.scope.owners.owns(said.application_id):
+            return None
+        taken.shown[row.message_id] = row.created_at
         if said is not None and must_ask(said, row.type, known):
             ids = self._ids(row)
             if isinstance(ids, Failed | Interrupted):
@@ -95,7 +102,7 @@ class Taker:
             item = self._read(row, ids)
             said = _message_of(item)
         if known is None:
-            taken.missing.append(row)
+            taken.missing.append(self._missing(row, said))
             return item
         if said is None:
             return None
@@ -104,6 +111,14 @@ class Taker:
         if reason is not None:
             taken.differing.append(Differing(row.message_id, known.application_id, row.created_at, reason))
         return item if gains else None
+
+    def _missing(self, row: InboxRow, said: MoMessage | None) -> Differing:
+        if said is None:
+            reason = "the inbox shows it, and it cannot be understood"
+            return Differing(row.message_id, self.scope.application_id, row.created_at, reason)
+        count = len(said.attachment_ids)
+        reason = f"the inbox shows it, with {count} {'attachment' if count == 1 else 'attachments'}"
+        return Differing(row.message_id, said.application_id, row.created_at, reason)
 
     def _ids(self, row: InboxRow) -> tuple[str, ...] | Failed | Interrupted:
         """The attachments that a row does not name. That nobody knows them makes the message no less true."""

@@ -1,0 +1,202 @@
+"""``mo-sync ledger gaps | backfill``: Syniverse's inboxes against the ledger, because a person asks."""
+
+from __future__ import annotations
+
+import signal
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+from mo_sync.cli.context import Context, context_of
+from mo_sync.cli.filtering import AsJson, DryRun, Utc, when
+from mo_sync.cli.output import Output, local_time
+from mo_sync.clock import SystemClock
+from mo_sync.errors import ExitCode, UsageError
+from mo_sync.feeds.inbox.byhand import Gone, by_hand
+from mo_sync.feeds.inbox.scopes import Scope, chosen
+from mo_sync.feeds.inbox.setting_up import kept_since
+from mo_sync.feeds.inbox.spans import Span
+from mo_sync.ledger import Ledger
+from mo_sync.ledger.gaps import Gap, Kind
+from mo_sync.presence import worker_name
+from mo_sync.settings import Settings
+from mo_sync.signals import heard
+
+__all__ = ["backfill", "gaps"]
+
+_DAY = timedelta(days=1)
+_HOUR_S = 3_600.0
+
+Application = Annotated[str | None, typer.Option("--application", metavar="ID", help="Only this application.")]
+Since = Annotated[
+    str | None, typer.Option("--since", metavar="WHEN", help="Received since: 2026-11-20, or 30d for 30 days ago.")
+]
+Until = Annotated[str | None, typer.Option("--until", metavar="WHEN", help="Received before.")]
+
+
+def gaps(
+    ctx: typer.Context,
+    *,
+    since: Since = None,
+    until: Until = None,
+    application: Application = None,
+    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="Show at most so many, the newest first.")] = 50,
+    everything: Annotated[bool, typer.Option("--all", help="Show all of them.")] = False,
+    as_json: AsJson = False,
+    utc: Utc = False,
+) -> int:
+    """Compare Syniverse's inbox with the ledger: what only one side has, and attachments that differ.
+
+    Nothing is fetched and no message is recorded; what is found is kept in v_gap. Without --since it looks at the last
+    day. Exits with 5 when there are gaps.
+
+    Example: mo-sync ledger gaps --since 7d --application 17226
+    """
+    context, now = context_of(ctx), SystemClock().now()
+    output = context.output(as_json=as_json)
+    context.start_log()
+    span = Span(when(since, now) or now - _DAY, when(until, now) or now)
+    gone, stopped = _gone_through(context, output, span, application, records=False)
+    found = sorted(gone.gaps, key=lambda one: (one.since, one.subject), reverse=True)
+    if output.as_json:
+        output.json(_document(gone, span, stopped) | {"gaps": [asdict(one) for one in found]})
+        return _exit_code(gone, stopped, ExitCode.NEEDS_A_PERSON if found else ExitCode.SETTLED)
+    _show(output, found if everything else found[:limit], utc=utc)
+    if not everything and len(found) > limit:
+        output.warn(f"there are {len(found):,}; --limit or --all shows more")
+    counts = Counter(one.kind for one in found)
+    told = ", ".join(f"{count:,} {kind}" for kind, count in sorted(counts.items())) or "no difference"
+    if gone.shown or not gone.troubles:
+        output.say(f"{gone.shown:,} messages in the inbox since {local_time(span.since, utc=utc)}: {told}")
+    if counts[Kind.ONLY_IN_INBOX]:
+        output.say(
+            f"to record what only the inbox has: mo-sync ledger backfill --since {span.since:%Y-%m-%dT%H:%M:%SZ}"
+        )
+    _tell_of_trouble(output, gone, stopped, "gaps")
+    return _exit_code(gone, stopped, ExitCode.NEEDS_A_PERSON if found else ExitCode.SETTLED)
+
+
+def backfill(
+    ctx: typer.Context,
+    *,
+    since: Since = None,
+    until: Until = None,
+    application: Application = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> int:
+    """Record what Syniverse's inbox has and the ledger has not, from a time on, the newest first.
+
+    The daemon, and --sync-now, do that by themselves for what is new and once for the time before; this is for when
+    that was off, or not far enough. What is known already stays as it is. It may be interrupted, and made again.
+
+    Example: mo-sync ledger backfill --since 30d --dry-run
+    """
+    context, now = context_of(ctx), SystemClock().now()
+    output, settings = context.output(as_json=as_json), context.loaded().settings
+    context.start_log()
+    wanted = when(since, now)
+    if wanted is None:
+        raise UsageError(
+            "since-missing", "it was not said from when on", item="--since", hint="for example --since 30d"
+        )
+    kept = kept_since(settings.retention, now)
+    begin = wanted if kept is None else max(wanted, kept)
+    span = Span(begin, when(until, now) or now)
+    gone, stopped = _gone_through(context, output, span, application, records=not dry_run)
+    count = gone.missing
+    if output.as_json:
+        output.json(_document(gone, span, stopped) | {"dry_run": dry_run, "recorded": count, **asdict(gone.receipt)})
+        return _exit_code(gone, stopped, ExitCode.SETTLED)
+    if begin != wanted:
+        output.warn(f"[retention] keeps nothing from before {local_time(begin)}: no further back")
+    if gone.shown or not gone.troubles:
+        output.say(
+            f"{gone.shown:,} messages in the inbox, {count:,} of them {'would be recorded' if dry_run else 'new'}"
+        )
+    if count and not dry_run:
+        output.say("the daemon fetches their attachments, or mo-sync --sync-now")
+    _tell_of_trouble(output, gone, stopped, "backfill")
+    return _exit_code(gone, stopped, ExitCode.SETTLED)
+
+
+def _gone_through(
+    context: Context, output: Output, span: Span, application: str | None, *, records: bool
+) -> tuple[Gone, list[int]]:
+    """What came of it, and the signals that ended it early."""
+    settings, clock = context.loaded().settings, SystemClock()
+    scopes = _scopes(settings, application)
+    if span.since >= span.until:
+        raise UsageError("time-empty", "it ends before it begins", item="--until", hint="see --since and --until")
+    stopped: list[int] = []
+    with (
+        Ledger.open(settings.ledger) as ledger,
+        by_hand(settings, ledger, clock, worker_name(), records=records) as hand,
+        heard([signal.SIGINT, signal.SIGTERM], stopped.append),
+        output.progress("hours of the inbox") as bar,
+    ):
+        bar.expect(round(len(scopes) * _hours(span)))
+        done, told = 0.0, 0
+
+        def tell(part: Span) -> None:
+            nonlocal done, told
+            done += _hours(part)
+            bar.advance(round(done) - told)
+            told = round(done)
+
+        gone = hand.go_through(scopes, span, stop=lambda: bool(stopped), told=tell)
+    return gone, stopped
+
+
+def _scopes(settings: Settings, application: str | None) -> Sequence[Scope]:
+    scopes = chosen(settings, application)
+    if not scopes:
+        hint = "give gateway.token_file, or token_file in [applications.ID]"
+        raise UsageError("no-inbox", "there is no token to look into it with", item=application, hint=hint)
+    return scopes
+
+
+def _hours(span: Span) -> float:
+    return (span.until - span.since).total_seconds() / _HOUR_S
+
+
+def _show(output: Output, found: Sequence[Gap], *, utc: bool) -> None:
+    if found:
+        output.table(
+            ("message", "application", "received", "difference", "reason"),
+            [
+                (one.subject, one.application_id, local_time(one.since, utc=utc), one.kind.value, one.reason)
+                for one in found
+            ],
+            whole=("message", "difference"),
+        )
+        output.say()
+
+
+def _document(gone: Gone, span: Span, stopped: list[int]) -> dict[str, object]:
+    return {
+        "since": span.since,
+        "until": span.until,
+        "messages": gone.shown,
+        "whole": not (stopped or gone.troubles),
+        "reached": gone.reached,
+        "troubles": gone.troubles,
+    }
+
+
+def _tell_of_trouble(output: Output, gone: Gone, stopped: list[int], command: str) -> None:
+    for trouble in gone.troubles:
+        output.warn(f"out of reach: {trouble}")
+    for name, until in gone.reached.items():
+        went_on = f"mo-sync ledger {command} --until {until:%Y-%m-%dT%H:%M:%SZ}"
+        output.warn(f"{'interrupted' if stopped else 'not gone through to the end'}: {name}; go on with {went_on} …")
+
+
+def _exit_code(gone: Gone, stopped: list[int], otherwise: ExitCode) -> int:
+    if stopped:
+        return 128 + stopped[0]
+    return ExitCode.NOTHING_POSSIBLE_NOW if gone.troubles else otherwise
