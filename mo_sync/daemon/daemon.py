@@ -131,8 +131,11 @@ class Daemon:
 
     def _look(self) -> None:
         """Whose turn it is, the feed knows: here it is only asked often enough."""
-        if self._service.look(self._going_on("inbox")).receipt.new:
+        looked = self._service.look(self._going_on("inbox"))
+        if looked.receipt.new:
             self._nudge("reconcile")
+        if looked.spans:
+            self._nudge("backfill")
 
     def _fill(self) -> None:
         looked = self._service.fill(self._going_on("backfill"), between=self._let_others_pass)

@@ -1,4 +1,4 @@
-"""Messages are marked as PROCESSED when all of them is stored: never before, at least once, and none pays for others."""
+"""Messages are marked as PROCESSED when all of them is stored: never before, at least once, no one pays for another."""
 
 from __future__ import annotations
 

@@ -42,11 +42,11 @@ class Gone:
     troubles: list[str] = field(default_factory=list)
     reached: dict[str, datetime] = field(default_factory=dict)
 
-    def count(self, part: Span, taken: Taken) -> None:
+    def count(self, part: Span, taken: Taken, *, missing_in: Span) -> None:
         """Add what was taken within ``part``, of which more was read."""
         self.receipt += taken.receipt
         self.shown += sum(_within(part, at) for at in taken.shown.values())
-        self.missing += sum(_within(part, one.since) for one in taken.missing)
+        self.missing += sum(_within(missing_in, one.since) for one in taken.missing)
 
 
 def _within(part: Span, at: datetime | None) -> bool:
@@ -95,7 +95,8 @@ class ByHand:
         for scope in scopes:
             part, length_s = before(span.since, span.until), USUAL_S
             while part is not None:
-                pages = self._read(scope, part, gone, stop)
+                # What is recorded is missing once; what is only compared, in each part that shows it.
+                pages = self._read(scope, part, gone, stop, missing_in=span if self._records else part)
                 if pages is None:
                     gone.reached[scope.name] = part.until
                     break
@@ -104,11 +105,11 @@ class ByHand:
                 part = before(span.since, part.since, length_s)
         return gone
 
-    def _read(self, scope: Scope, part: Span, gone: Gone, stop: Stop) -> int | None:
+    def _read(self, scope: Scope, part: Span, gone: Gone, stop: Stop, *, missing_in: Span) -> int | None:
         """How many pages it took; None when it was not gone through to its end."""
         wider = Span(part.since - EDGE, part.until + EDGE)
         found = self._reader.read(scope, wider, source=f"backfill:{scope.name}", floor=wider.since, stop=stop)
-        gone.count(part, found.taken)
+        gone.count(part, found.taken, missing_in=missing_in)
         if found.trouble is not None:
             gone.troubles += [f"{scope.name}: {found.trouble.reason}"] if isinstance(found.trouble, Failed) else []
             return None
