@@ -98,6 +98,9 @@ def erase_message(ledger: Ledger, message_id: str, by: By, *, now: datetime) -> 
         attachments = tuple(
             _erase(connection, veil, one, where, by, now=now, message_id=stand_in) for one, where in places.items()
         )
+        # What is left are those that were erased before, each alone: they stand for themselves already.
+        theirs = attachment.c.message_id == message_id
+        connection.execute(update(attachment).where(theirs).values(message_id=stand_in))
         events = _erase_events(connection, veil, event.c.message_id == message_id, message_id=stand_in)
         connection.execute(delete(message).where(message.c.id == message_id))
     return Erased((stand_in,), attachments, events)

@@ -185,6 +185,20 @@ def test_one_attachment_goes_and_its_message_stays(filled: Ledger) -> None:
     assert column(filled, "select position from attachment where id = 'A6'") == [2]
 
 
+def test_a_message_goes_also_after_one_of_its_attachments_went_alone(filled: Ledger) -> None:
+    [alone] = erase_attachment(filled, "A1", ME, now=later(9)).attachments
+    before = one(filled, "select location, error, updated_at from attachment where id = :id", id=alone)
+
+    done = erase_message(filled, "M1", By("you"), now=later(10))
+
+    assert len(done.attachments) == 1
+    stand_ins = rows(filled, "select id, message_id from attachment where state = 'erased'")
+    assert {row["id"] for row in stand_ins} == {alone, *done.attachments}
+    assert {row["message_id"] for row in stand_ins} == set(done.messages)
+    assert one(filled, "select location, error, updated_at from attachment where id = :id", id=alone) == before
+    assert column(filled, "select count(*) from message where id = 'M1'") == [0]
+
+
 def test_what_is_being_fetched_is_left_whole(filled: Ledger) -> None:
     lent = claim(filled, worker="w", count=9, now=later(2), lease_s=60)
     before = everything(filled)
