@@ -2,9 +2,10 @@
 
 from mo_sync.events.parsing import parse, payload_bytes, payload_text, rejected
 from mo_sync.events.usual import UNKNOWN_APPLICATION, usual
-from mo_sync.events.values import Envelope, MoMessage, RawEvent, Rejected
+from mo_sync.events.values import ERASED, Envelope, MoMessage, RawEvent, Rejected
 
 __all__ = [
+    "ERASED",
     "UNKNOWN_APPLICATION",
     "Envelope",
     "MoMessage",

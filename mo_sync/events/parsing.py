@@ -16,7 +16,7 @@ import msgspec
 
 from mo_sync.errors import EventError
 from mo_sync.events.usual import LONGEST_ID, UNKNOWN_APPLICATION, name_of, told_by_letter, usual
-from mo_sync.events.values import Envelope, MoMessage, RawEvent, Rejected
+from mo_sync.events.values import ERASED, Envelope, MoMessage, RawEvent, Rejected
 from mo_sync.readings import addressed_channel, identifiers, moment, number, plain, shortest, text
 from mo_sync.shapes import RECEIVED, Opened, decode
 
@@ -175,6 +175,8 @@ def _body(found: Opened) -> str | None:
 
 
 def _id(value: str | None, name: str) -> str | None:
+    if value is not None and value.startswith(ERASED):
+        raise EventError("id-reserved", f"an id that begins with {ERASED} would pass for an erased one", position=name)
     if value is None or (len(value) <= LONGEST_ID and value.isprintable() and "\ufffd" not in value):
         return value
     raise EventError("id-invalid", f"an id of {len(value)} characters, or with ones that no id has", position=name)

@@ -14,7 +14,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from mo_sync.events.values import Envelope, MoMessage
+from mo_sync.events.values import ERASED, Envelope, MoMessage
 from mo_sync.readings import addressed_channel, identifiers, moment, plain, shortest, text
 
 __all__ = ["LONGEST_ID", "UNKNOWN_APPLICATION", "name_of", "told_by_letter", "usual"]
@@ -25,8 +25,9 @@ _PUNCTUATION: Final = str.maketrans("", "", "-_ ")
 _TO_THE_LETTER: Final = ("id", "ids", "address", "messagebody")
 _LONGEST_NAME: Final = 80
 _MOST_FIELDS: Final = 64
-_ID: Final = re.compile(r"[!-~]{1,200}")
-_ONE_ID: Final = re.compile(r"[!-+\--:<-~]{1,200}")  # without a comma and a semicolon, which stand between several
+_ID: Final = re.compile(rf"(?!{ERASED})[!-~]{{1,200}}")
+# Without a comma and a semicolon, which stand between several.
+_ONE_ID: Final = re.compile(rf"(?!{ERASED})[!-+\--:<-~]{{1,200}}")
 _encode = msgspec.json.Encoder().encode
 
 

@@ -11,7 +11,10 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["Envelope", "MoMessage", "RawEvent", "Rejected"]
+__all__ = ["ERASED", "Envelope", "MoMessage", "RawEvent", "Rejected"]
+
+ERASED: Final = "erased:"
+"""What stands for an id that was erased begins so, and no id may."""
 
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 

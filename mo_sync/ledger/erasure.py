@@ -16,7 +16,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, and_, delete, func, insert, literal, not_, null, or_, select, update
 from sqlalchemy.sql import ColumnElement
 
-from mo_sync.ledger.dialect import take_turns_recording
+from mo_sync.ledger.dialect import begins_with, take_turns_recording
 from mo_sync.ledger.interventions import By, note
 from mo_sync.ledger.ledger import Ledger
 from mo_sync.ledger.schema import UtcTime, attachment, attempt, event, intervention, is_in, message, notification
@@ -67,7 +67,8 @@ def scope(
     chosen = or_(message.c.id.in_(message_ids), message.c.from_address.in_(sender))
     with ledger.read() as connection:
         # Not by the ids that were found: there may be more than a statement can take.
-        whole = select(message.c.id).where(chosen, message.c.id.not_like(f"{ERASED}%"))
+        stand_in = begins_with(connection.dialect.name, message.c.id, ERASED)
+        whole = select(message.c.id).where(chosen, not_(stand_in))
         messages = tuple(connection.execute(whole.order_by(message.c.id)).scalars())
         alone = attachment.c.id.in_(attachment_ids), attachment.c.message_id.not_in(whole), not_(is_in(State.ERASED))
         attachments = tuple(connection.execute(select(attachment.c.id).where(*alone)).scalars())

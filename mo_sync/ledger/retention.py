@@ -11,9 +11,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, delete, exists, func, not_, or_, select, update
 
-from mo_sync.ledger.dialect import insert
+from mo_sync.ledger.dialect import begins_with, insert
 from mo_sync.ledger.ledger import Ledger
 from mo_sync.ledger.schema import attachment, attempt, cursor, event, intervention, is_in, message, notification
 from mo_sync.ledger.veil import ERASED
@@ -66,30 +66,30 @@ def delete_retired(ledger: Ledger, *, count: int) -> int:
 
 def old_messages(ledger: Ledger, *, before: datetime, erased: bool) -> int:
     """How many messages without attachments were recorded before then. ``erased``: of those, what stands for some."""
-    return _count(ledger, select(func.count()).select_from(message).where(*_bare(before, erased)))
+    return _count(ledger, select(func.count()).select_from(message).where(*_bare(ledger.dialect, before, erased)))
 
 
 def delete_messages(ledger: Ledger, *, before: datetime, erased: bool, count: int) -> int:
     """Delete at most ``count`` of them, with their events; how many."""
     newest = select(event.c.message_id).where(event.c.id == _newest_event(), event.c.message_id.is_not(None))
-    chosen = *_bare(before, erased), message.c.id.not_in(newest)
-    some = select(message.c.id).where(*chosen).order_by(message.c.recorded_at).limit(count)
+    bare = _bare(ledger.dialect, before, erased)
+    some = select(message.c.id).where(*bare, message.c.id.not_in(newest)).order_by(message.c.recorded_at).limit(count)
     with ledger.begin() as connection:
         ids = list(connection.execute(some).scalars())
         if not ids:
             return 0
         connection.execute(delete(event).where(event.c.message_id.in_(ids)))
-        return connection.execute(delete(message).where(message.c.id.in_(ids), *_bare(before, erased))).rowcount
+        return connection.execute(delete(message).where(message.c.id.in_(ids), *bare)).rowcount
 
 
 def old_events(ledger: Ledger, *, before: datetime, erased: bool) -> int:
     """How many events that announced no message were received before then. ``erased`` as in :func:`old_messages`."""
-    return _count(ledger, select(func.count()).select_from(event).where(*_idle(before, erased)))
+    return _count(ledger, select(func.count()).select_from(event).where(*_idle(ledger.dialect, before, erased)))
 
 
 def delete_events(ledger: Ledger, *, before: datetime, erased: bool, count: int) -> int:
     """Delete at most ``count`` of them; how many."""
-    some = select(event.c.id).where(*_idle(before, erased), event.c.id != _newest_event())
+    some = select(event.c.id).where(*_idle(ledger.dialect, before, erased), event.c.id != _newest_event())
     with ledger.begin() as connection:
         ids = list(connection.execute(some.order_by(event.c.received_at).limit(count)).scalars())
         return connection.execute(delete(event).where(event.c.id.in_(ids))).rowcount if ids else 0
@@ -127,17 +127,19 @@ def _old(state: State, before: datetime) -> tuple[ColumnElement[bool], ...]:
     return *old, attachment.c.location.is_(None), or_(attachment.c.error.is_(None), attachment.c.error != PRUNED)
 
 
-def _bare(before: datetime, erased: bool) -> tuple[ColumnElement[bool], ...]:
+def _bare(dialect: str, before: datetime, erased: bool) -> tuple[ColumnElement[bool], ...]:
     theirs = exists().where(attachment.c.message_id == message.c.id)
-    return message.c.recorded_at < before, ~theirs, _stands_in(message.c.id, erased)
+    return message.c.recorded_at < before, ~theirs, _stands_in(dialect, message.c.id, erased)
 
 
-def _idle(before: datetime, erased: bool) -> tuple[ColumnElement[bool], ...]:
-    return event.c.message_id.is_(None), event.c.received_at < before, _stands_in(event.c.event_key, erased)
+def _idle(dialect: str, before: datetime, erased: bool) -> tuple[ColumnElement[bool], ...]:
+    stands_in = _stands_in(dialect, event.c.event_key, erased)
+    return event.c.message_id.is_(None), event.c.received_at < before, stands_in
 
 
-def _stands_in(column: ColumnElement[str], erased: bool) -> ColumnElement[bool]:
-    return column.like(f"{ERASED}%") if erased else column.not_like(f"{ERASED}%")
+def _stands_in(dialect: str, column: ColumnElement[str], erased: bool) -> ColumnElement[bool]:
+    found = begins_with(dialect, column, ERASED)
+    return found if erased else not_(found)
 
 
 def _understood() -> ColumnElement[bool]:

@@ -1,8 +1,9 @@
 """What stands for ids that were erased: a keyed hash, by which one that comes again is known, and nothing else of it.
 
-An id is replaced by ``erased:`` and the beginning of HMAC-SHA-256 of its kind and itself. The key is made when
-something is first erased, and stays in the ledger: without it an announcement that comes again could not be told from a
-new one. It keeps two ledgers' hashes from being compared; that ids cannot be guessed is what protects them here.
+An id is replaced by ``erased:``, with which none that comes in may begin, and the beginning of HMAC-SHA-256 of its kind
+and itself. The key is made when something is first erased, and stays in the ledger: without it an announcement that
+comes again could not be told from a new one. It keeps two ledgers' hashes from being compared; that ids cannot be
+guessed is what protects them here.
 """
 
 from __future__ import annotations
@@ -17,15 +18,13 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Select, select
 
-from mo_sync.events import Envelope, RawEvent, Rejected
+from mo_sync.events import ERASED, Envelope, RawEvent, Rejected
 from mo_sync.ledger.bulk import Look, look_up
 from mo_sync.ledger.dialect import among, insert
 from mo_sync.ledger.schema import attachment, erasure_key, event, message
 
 __all__ = ["ERASED", "Veil", "key_of", "known_key", "veiled"]
 
-ERASED: Final = "erased:"
-"""What every stand-in begins with."""
 _LENGTH: Final = 32
 _REASON: Final = "its message was erased on request"
 

@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 from mo_sync.errors import UsageError
 from mo_sync.events import RawEvent, Rejected
-from mo_sync.ledger import Ledger, queries
+from mo_sync.ledger import Ledger, queries, retention
 from mo_sync.ledger.claims import claim, settle
 from mo_sync.ledger.erasure import (
     Erased,
@@ -208,6 +208,17 @@ def test_what_is_being_fetched_is_left_whole(filled: Ledger) -> None:
     assert erase_attachment(filled, busy[0], ME, now=later(9)) == Erased(busy=(busy[0],))
 
     assert everything(filled) == before
+
+
+def test_an_id_that_begins_nearly_as_a_stand_in_is_an_id_as_any_other(ledger: Ledger) -> None:
+    recorded(ledger, announced("E1", "Erased:1", ["ERASED:2"], from_address=ANNA, message_body="my secret"))
+
+    assert scope(ledger, sender=[ANNA]).messages == ("Erased:1",)
+    assert retention.old_messages(ledger, before=later(1), erased=True) == 0
+    done = erase_message(ledger, "Erased:1", ME, now=later(9))
+
+    assert (len(done.messages), len(done.attachments)) == (1, 1)
+    assert "my secret" not in everything(ledger)
 
 
 def test_erasing_again_changes_nothing(filled: Ledger) -> None:

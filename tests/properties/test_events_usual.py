@@ -24,6 +24,8 @@ ODD_WORDS = [
     "a b;a",
     ",",
     "whatsapp:+1408",
+    "erased:x",
+    "a,erased:x",
     "1e5",
     "\\",
     "\u00e9",
@@ -61,7 +63,7 @@ events = st.fixed_dictionaries(
                 ),
             },
         ),
-        "event-id": mostly("E1", " E1", "", "\u00e9", "E 1", "E" * 201, 7, None),
+        "event-id": mostly("E1", " E1", "", "\u00e9", "E 1", "E" * 201, "erased:x", 7, None),
     }
 ) | st.builds(lambda **fields: announcement(1, **fields), from_address=values, attachment_ids=values, mo_price=values)
 

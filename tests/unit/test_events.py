@@ -121,6 +121,10 @@ def test_attachment_ids_are_split_stripped_and_taken_once_in_their_order(written
         ({"attachment_ids": "good," + "x" * 201}, "attachment_ids"),
         ({"attachment_ids": ["good", "a\x07b"]}, "attachment_ids"),
         ({"application_id": "x" * 201}, "application_id"),
+        ({"message_id": "erased:x"}, "message_id"),
+        ({"attachment_ids": "good,erased:x"}, "attachment_ids"),
+        ({"attachment_ids": "erased:x"}, "attachment_ids"),
+        ({"application_id": "erased:"}, "application_id"),
         ({"x": json.loads("[" * 60 + "]" * 60)}, "event"),
     ],
 )
@@ -134,7 +138,7 @@ def test_what_no_id_can_be_is_rejected_by_its_name(fields: dict[str, Any], posit
     assert answer.event_key == f"raw:{hashlib.sha256(body).hexdigest()}"
 
 
-@pytest.mark.parametrize("event_id", ["x" * 201, "a\nb", "a\ud800b"])
+@pytest.mark.parametrize("event_id", ["x" * 201, "a\nb", "a\ud800b", "erased:x"])
 def test_an_event_id_that_could_be_taken_for_another_is_rejected(event_id: str) -> None:
     answer = read(compact({**announcement(), "event-id": event_id}))
 
