@@ -18,6 +18,7 @@ from mo_sync.events import UNKNOWN_APPLICATION, MoMessage
 from mo_sync.ledger.applications import keep_known
 from mo_sync.ledger.bulk import chunks, look_up, write
 from mo_sync.ledger.dialect import Insert, among, insert
+from mo_sync.ledger.remarks import stranger
 from mo_sync.ledger.schema import application, attachment, is_in, message
 from mo_sync.lifecycle import State
 
@@ -153,7 +154,7 @@ def record_attachments(
     strangers: dict[str, list[str]] = {}
     for attachment_id, message_id in wanted:
         if (owner := owners[attachment_id]) != message_id:
-            strangers.setdefault(message_id, []).append(f"{attachment_id} belongs to message {owner}")
+            strangers.setdefault(message_id, []).append(stranger(attachment_id, owner))
     return strangers
 
 

@@ -19,6 +19,7 @@ from sqlalchemy.sql import ColumnElement
 from mo_sync.ledger.dialect import begins_with, take_turns_recording
 from mo_sync.ledger.interventions import By, note
 from mo_sync.ledger.ledger import Ledger
+from mo_sync.ledger.remarks import veil_attachment, veil_message
 from mo_sync.ledger.schema import UtcTime, attachment, attempt, event, intervention, is_in, message, notification
 from mo_sync.ledger.veil import ERASED, Veil, key_of
 from mo_sync.lifecycle import State
@@ -103,6 +104,7 @@ def erase_message(ledger: Ledger, message_id: str, by: By, *, now: datetime) -> 
         theirs = attachment.c.message_id == message_id
         connection.execute(update(attachment).where(theirs).values(message_id=stand_in))
         events = _erase_events(connection, veil, event.c.message_id == message_id, message_id=stand_in)
+        veil_message(connection, veil, message_id)
         connection.execute(delete(message).where(message.c.id == message_id))
     return Erased((stand_in,), attachments, events)
 
@@ -119,6 +121,7 @@ def erase_attachment(ledger: Ledger, attachment_id: str, by: By, *, now: datetim
         veil = key_of(connection, now=now)
         where = places[attachment_id]
         stand_in = _erase(connection, veil, attachment_id, where, by, now=now, message_id=message_id)
+        veil_attachment(connection, veil, attachment_id, message_id)
         theirs = event.c.message_id == message_id
         events = connection.execute(update(event).where(theirs).values(payload="")).rowcount
     return Erased(attachments=(stand_in,), events=events)

@@ -23,6 +23,7 @@ from mo_sync.ledger.contents import Terms, record_attachments, record_messages
 from mo_sync.ledger.dialect import Insert, among, insert, take_turns_recording
 from mo_sync.ledger.engine import translated
 from mo_sync.ledger.ledger import Ledger
+from mo_sync.ledger.remarks import BETWEEN
 from mo_sync.ledger.schema import event
 from mo_sync.ledger.veil import veiled
 from mo_sync.readings import plain
@@ -237,4 +238,4 @@ def _remarks(parsed: Envelope, strangers: dict[str, list[str]]) -> str | None:
     if not strangers or parsed.message is None:
         return parsed.reason
     remarks = [parsed.reason] if parsed.reason else []
-    return "; ".join([*remarks, *strangers.get(parsed.message.message_id, [])]) or None
+    return BETWEEN.join([*remarks, *strangers.get(parsed.message.message_id, [])]) or None

@@ -102,6 +102,24 @@ def test_nothing_of_an_erased_message_stays_and_others_are_as_they_were(filled: 
     assert sorted(column(filled, "select coalesce(size, 0) from attachment where state = 'erased'")) == [0, 20_480]
 
 
+def test_what_other_events_say_of_it_names_what_stands_for_it(ledger: Ledger) -> None:
+    recorded(ledger, announced("E1", "M1", ["A1", "A2"]), announced("E2", "M11", ["A3", "xA2"]))
+    recorded(ledger, announced("E3", "M3", ["A1", "A2", "A3", "xA2"], message_body="not yours"))
+    said = "select reason from event where event_key = 'E3'"
+    before = set(column(ledger, said)[0].split("; "))
+    assert before == {f"{name} belongs to message M1" for name in ("A1", "A2")} | (
+        others := {f"{name} belongs to message M11" for name in ("A3", "xA2")}
+    )
+
+    [first] = erase_attachment(ledger, "A2", ME, now=later(9)).attachments
+    alone = set(column(ledger, said)[0].split("; "))
+    done = erase_message(ledger, "M1", ME, now=later(10))
+
+    assert alone == {"A1 belongs to message M1", f"{first} belongs to message M1"} | others
+    both = {f"{name} belongs to message {done.messages[0]}" for name in (first, *done.attachments)}
+    assert set(column(ledger, said)[0].split("; ")) == both | others
+
+
 def test_where_its_files_are_is_known_until_they_are_gone(filled: Ledger) -> None:
     done = erase_message(filled, "M1", ME, now=later(9))
 
