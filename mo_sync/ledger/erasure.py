@@ -94,16 +94,18 @@ def erase_message(ledger: Ledger, message_id: str, by: By, *, now: datetime) -> 
             return Erased(busy=busy)
         veil = key_of(connection, now=now)
         stand_in = veil("message", message_id)
-        nothing = {"application_id": message.c.application_id, "recorded_at": message.c.recorded_at}
-        found = select(literal(stand_in), *nothing.values(), message.c.recorded_at).where(message.c.id == message_id)
-        connection.execute(insert(message).from_select(["id", *nothing, "filed_at"], found))
+        kept: dict[str, Any] = {name: message.c[name] for name in ("application_id", "recorded_at")}
+        # No file is filed under it: so filed_at says when it was erased, and v_daily counts it where it did before.
+        values = kept | {"id": literal(stand_in), "filed_at": literal(now, UtcTime())}
+        found = select(*values.values()).where(message.c.id == message_id)
+        connection.execute(insert(message).from_select(list(values), found))
         attachments = tuple(
             _erase(connection, veil, one, where, by, now=now, message_id=stand_in) for one, where in places.items()
         )
         # What is left are those that were erased before, each alone: they stand for themselves already.
         theirs = attachment.c.message_id == message_id
         connection.execute(update(attachment).where(theirs).values(message_id=stand_in))
-        events = _erase_events(connection, veil, event.c.message_id == message_id, message_id=stand_in)
+        events = _erase_events(connection, veil, event.c.message_id == message_id, now=now, message_id=stand_in)
         veil_message(connection, veil, message_id)
         connection.execute(delete(message).where(message.c.id == message_id))
     return Erased((stand_in,), attachments, events)
@@ -133,7 +135,7 @@ def erase_unread(ledger: Ledger, events: Sequence[int], *, now: datetime) -> int
     for start in range(0, len(events), _AT_ONCE):
         with ledger.begin() as connection:
             which = and_(event.c.id.in_(events[start : start + _AT_ONCE]), *_UNREAD)
-            done += _erase_events(connection, key_of(connection, now=now), which, unread=True)
+            done += _erase_events(connection, key_of(connection, now=now), which, now=now, unread=True)
     return done
 
 
@@ -205,9 +207,11 @@ def _erase_events(
     veil: Veil,
     which: ColumnElement[bool],
     *,
+    now: datetime,
     message_id: str | None = None,
     unread: bool = False,
 ) -> int:
+    """What happened is from now on that it was erased: ``occurred_at`` says when."""
     rows = connection.execute(select(event.c.id, event.c.event_key, event.c.content_key).where(which)).all()
     for row in rows:
         values: dict[str, Any] = {
@@ -216,6 +220,7 @@ def _erase_events(
             "source": "erased",
             "payload": "",
             "message_id": message_id,
+            "occurred_at": now,
             "reason": "erased on request" if unread else None,
         }
         if unread:

@@ -65,7 +65,8 @@ def delete_retired(ledger: Ledger, *, count: int) -> int:
 
 
 def old_messages(ledger: Ledger, *, before: datetime, erased: bool) -> int:
-    """How many messages without attachments were recorded before then. ``erased``: of those, what stands for some."""
+    """How many messages without attachments were recorded before then. ``erased``: what stands for those that were
+    erased before then."""
     return _count(ledger, select(func.count()).select_from(message).where(*_bare(ledger.dialect, before, erased)))
 
 
@@ -128,13 +129,16 @@ def _old(state: State, before: datetime) -> tuple[ColumnElement[bool], ...]:
 
 
 def _bare(dialect: str, before: datetime, erased: bool) -> tuple[ColumnElement[bool], ...]:
+    """However old a message was, what stands for it is kept from the day on which it was erased."""
     theirs = exists().where(attachment.c.message_id == message.c.id)
-    return message.c.recorded_at < before, ~theirs, _stands_in(dialect, message.c.id, erased)
+    bare = message.c.recorded_at < before, ~theirs, _stands_in(dialect, message.c.id, erased)
+    return (*bare, message.c.filed_at < before) if erased else bare
 
 
 def _idle(dialect: str, before: datetime, erased: bool) -> tuple[ColumnElement[bool], ...]:
-    stands_in = _stands_in(dialect, event.c.event_key, erased)
-    return event.c.message_id.is_(None), event.c.received_at < before, stands_in
+    idle = event.c.message_id.is_(None), event.c.received_at < before, _stands_in(dialect, event.c.event_key, erased)
+    # What comes again of an erased message stands for itself from then on, and has no time of its own.
+    return (*idle, func.coalesce(event.c.occurred_at, event.c.received_at) < before) if erased else idle
 
 
 def _stands_in(dialect: str, column: ColumnElement[str], erased: bool) -> ColumnElement[bool]:

@@ -112,7 +112,7 @@ class _Gone:
         named = parsed.message is not None and self.veil("message", parsed.message.message_id) in self.messages
         if known is None and not named:
             return item
-        left = Envelope(known or key, content, parsed.topic, parsed.type, parsed.occurred_at, None, None, _REASON)
+        left = Envelope(known or key, content, parsed.topic, parsed.type, None, None, None, _REASON)
         return bare, left
 
 

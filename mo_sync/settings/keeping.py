@@ -54,7 +54,9 @@ class Retention(Section):
     refused: _Kept = Field(None, description="Those that are `refused`.", examples=["90d"])
     failed: _Kept = Field(None, description="Those that are `failed`.", examples=["90d"])
     cancelled: _Kept = Field(None, description="Those that are `cancelled`.", examples=["90d"])
-    erased: _Kept = Field(None, description="What stands for those that were `erased`.", examples=["730d"])
+    erased: _Kept = Field(
+        None, description="What stands for those that were `erased`, counted from then.", examples=["730d"]
+    )
     messages: _Kept = Field(
         None, description="Messages without attachments (any more), with their events.", examples=["730d"]
     )

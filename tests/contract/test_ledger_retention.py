@@ -13,7 +13,7 @@ from sqlalchemy import text
 from mo_sync.events import Rejected
 from mo_sync.ledger import Ledger, retention
 from mo_sync.ledger.claims import claim, settle
-from mo_sync.ledger.erasure import erase_message, files_gone, unfinished
+from mo_sync.ledger.erasure import erase_message, erase_unread, files_gone, scope, unfinished
 from mo_sync.ledger.interventions import By
 from mo_sync.ledger.record import Recorded, record
 from mo_sync.ledger.retention import PRUNED
@@ -107,6 +107,33 @@ def test_what_stands_for_erased_ones_is_kept_apart(filled: Ledger) -> None:
     assert retention.old_events(filled, before=CUT, erased=True) == 0
     assert retention.old_events(filled, before=CUT, erased=False) == 1
     assert retention.delete_events(filled, before=CUT, erased=False, count=9) == 1
+
+
+def test_what_stands_for_erased_ones_is_kept_from_the_day_on_which_they_were_erased(ledger: Ledger) -> None:
+    """However old they were by then: or the next replay of them would bring back all of it."""
+    bad = raw(b"no event", at=OLD)
+    unread = [(bad, Rejected("raw:1", "no event", "byte 0"))]
+    recorded(ledger, announced("E1", "M1", []), announced("E2", "M2", ["A2"]), now=OLD)
+    record(ledger, unread, now=OLD, give_up_after_s=9.0)
+    days = column(ledger, "select day from v_daily")
+    for message_id in ("M1", "M2"):
+        erase_message(ledger, message_id, By("me"), now=NEW)
+    assert erase_unread(ledger, scope(ledger, event_keys=["raw:1"]).events, now=NEW) == 1
+    files_gone(ledger, unfinished(ledger))
+    recorded(ledger, announced("E3", "M3", []), now=NOW)
+
+    def prune(before: datetime) -> list[int]:
+        retired = retention.retire(ledger, state=State.ERASED, before=before, now=NOW, count=9)
+        retention.delete_retired(ledger, count=9)
+        steps = (retention.delete_messages, retention.delete_events)
+        return [retired, *(step(ledger, before=before, erased=True, count=9) for step in steps)]
+
+    assert prune(CUT) == [0, 0, 0]
+    assert column(ledger, "select day from v_daily") == days
+    again = recorded(ledger, announced("E1", "M1", []), announced("E2", "M2", ["A2"]), now=NOW)
+    again += record(ledger, unread, now=NOW, give_up_after_s=9.0)
+    assert again == [Recorded.DUPLICATE] * 3
+    assert prune(later(1_001)) == [1, 2, 1]
 
 
 def test_the_newest_rows_stay_so_that_their_numbers_are_never_given_again(ledger: Ledger) -> None:
