@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from typing import Any
+
 import pytest
 from sqlalchemy import text
 
 from mo_sync.errors import UsageError
 from mo_sync.events import RawEvent, Rejected
-from mo_sync.ledger import Ledger, queries, retention
+from mo_sync.ledger import Ledger, erasure, queries, retention
 from mo_sync.ledger.claims import claim, settle
 from mo_sync.ledger.erasure import (
     Erased,
@@ -274,6 +278,43 @@ def test_events_that_could_not_be_read_are_emptied_when_they_name_the_number(fil
     again = record(filled, [(said["bare"], Rejected("raw:bare", "no event", "byte 0"))], now=NOW, give_up_after_s=9.0)
     assert again == [Recorded.DUPLICATE]
     assert ANNA[1:] + ";" not in everything(filled)
+
+
+def test_an_event_that_comes_again_while_it_is_emptied_brings_nothing_back(
+    filled: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = raw(f'{{"from": "{ANNA}"'.encode())
+    unread = [(bad, Rejected("raw:1", "no event", "byte 0"))]
+    record(filled, unread, now=NOW, give_up_after_s=9.0)
+    erase_message(filled, "M2", ME, now=later(1))
+    outcomes: list[Recorded] = []
+    comes = threading.Thread(
+        target=lambda: outcomes.extend(record(filled, unread, now=later(3), give_up_after_s=9.0)), daemon=True
+    )
+    emptied = erasure._erase_events
+
+    def held_up(*arguments: Any, **more: Any) -> int:
+        done = emptied(*arguments, **more)
+        comes.start()
+        wait_until_somebody_waits(filled)
+        return done
+
+    monkeypatch.setattr(erasure, "_erase_events", held_up)
+    assert erase_unread(filled, scope(filled, event_keys=["raw:1"]).events, now=later(2)) == 1
+    comes.join(20)
+
+    assert outcomes == [Recorded.DUPLICATE]
+    assert "no event" not in everything(filled)
+    assert column(filled, "select deliveries from event where payload = '' and message_id is null") == [2]
+
+
+def wait_until_somebody_waits(ledger: Ledger) -> None:
+    """For a lock of the database. On SQLite whoever writes waits in any case."""
+    waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+    end = time.monotonic() + 20
+    while ledger.dialect == "postgresql" and not column(ledger, waiting)[0]:
+        assert time.monotonic() < end, "nobody waits"
+        time.sleep(0.01)
 
 
 def test_who_asks_for_what_was_erased_is_told_so(filled: Ledger) -> None:
