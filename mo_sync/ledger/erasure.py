@@ -8,7 +8,7 @@ attachments that have a location, and :func:`unfinished` finds them.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -25,7 +25,17 @@ from mo_sync.ledger.veil import ERASED, Veil, key_of
 from mo_sync.lifecycle import State
 from mo_sync.naming import key
 
-__all__ = ["Erased", "Scope", "erase_attachment", "erase_message", "erase_unread", "files_gone", "scope", "unfinished"]
+__all__ = [
+    "Erased",
+    "Scope",
+    "erase_attachment",
+    "erase_message",
+    "erase_unread",
+    "filed_once",
+    "files_gone",
+    "scope",
+    "unfinished",
+]
 
 _DEED: Final = "erase"
 _KEPT: Final = ("application_id", "position", "attempts", "absences", "content_type", "size", "created_at")
@@ -147,6 +157,13 @@ def unfinished(ledger: Ledger, *, after: str = "", count: int = 500) -> dict[str
     with ledger.read() as connection:
         found = connection.execute(query.where(*left).order_by(attachment.c.id).limit(count))
         return {row.id: row.location for row in found}
+
+
+def filed_once(ledger: Ledger, stand_ins: Collection[str]) -> int:
+    """How many of these erased attachments had a file, as far as the ledger was ever told."""
+    query = select(func.count()).where(attachment.c.id.in_(stand_ins), attachment.c.size.is_not(None))
+    with ledger.read() as connection:
+        return int(connection.execute(query).scalar_one())
 
 
 def files_gone(ledger: Ledger, places: Mapping[str, str]) -> None:

@@ -139,6 +139,9 @@ class Store(Protocol):
         Files that come or go meanwhile may be among them or not. Raises StoreOutOfReach.
         """
 
+    def untouched(self) -> bool:
+        """Whether nothing rests there and, as far as can be seen, nothing ever did. Raises StoreOutOfReach."""
+
     def set_aside(self, key: str) -> str:
         """Move it, durably, to ``lost+found/``, where nobody looks for it but people; its key there. Raises OSError."""
 

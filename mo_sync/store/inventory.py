@@ -13,7 +13,7 @@ from typing import Final
 from mo_sync.store.base import Resting
 from mo_sync.store.folders import Folders, parts_of
 
-__all__ = ["namesakes", "set_aside", "walked"]
+__all__ = ["namesakes", "set_aside", "untouched", "walked"]
 
 _LOST: Final = "lost+found"
 """As file systems call it; where the store is a whole one, that has a folder of this name already."""
@@ -27,11 +27,17 @@ def walked(root: Path) -> Iterator[Resting]:
     yield from _walked(root, "")
 
 
+def untouched(root: Path) -> bool:
+    """Whether there is neither a file nor a folder of one. Raises OSError."""
+    with os.scandir(root) as found:
+        return not any(_is_ours(entry.name) for entry in found)
+
+
 def _walked(folder: Path, above: str) -> Iterator[Resting]:
     with os.scandir(folder) as found:
         entries = sorted(found, key=lambda entry: entry.name)
     for entry in entries:
-        if not above and (entry.name.startswith(".") or entry.name == _LOST):
+        if not above and not _is_ours(entry.name):
             continue
         try:
             if entry.is_dir(follow_symlinks=False):
@@ -41,6 +47,11 @@ def _walked(folder: Path, above: str) -> Iterator[Resting]:
                 yield Resting(f"{above}{entry.name}", known.st_size, known.st_mtime)
         except FileNotFoundError:  # it went while we looked
             continue
+
+
+def _is_ours(name: str) -> bool:
+    """Of the names at the top: what is on its way begins with a dot."""
+    return not name.startswith(".") and name != _LOST
 
 
 def set_aside(folders: Folders, key: str) -> str:

@@ -24,7 +24,7 @@ from mo_sync.store.checkup import check_up
 from mo_sync.store.durable import SyncCrew
 from mo_sync.store.folders import FOLDER_MODE, Folders, Parts, parts_of
 from mo_sync.store.incoming import Incoming, LocalStaged, dead_workers, live_workers
-from mo_sync.store.inventory import namesakes, set_aside, walked
+from mo_sync.store.inventory import namesakes, set_aside, untouched, walked
 
 __all__ = ["LocalStore"]
 
@@ -133,6 +133,13 @@ class LocalStore:
     def resting(self) -> Iterator[Resting]:
         try:
             yield from walked(self.root)
+        except OSError as error:
+            raise self._out_of_reach("store-unreadable", error) from error
+
+    def untouched(self) -> bool:
+        """A file's day keeps its folder when the file goes."""
+        try:
+            return untouched(self.root)
         except OSError as error:
             raise self._out_of_reach("store-unreadable", error) from error
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from mo_sync.clock import Clock
+from mo_sync.errors import StoreOutOfReach
 from mo_sync.ledger import Ledger
 from mo_sync.ledger.erasure import (
     Erased,
@@ -15,12 +16,14 @@ from mo_sync.ledger.erasure import (
     erase_attachment,
     erase_message,
     erase_unread,
+    filed_once,
     files_gone,
     unfinished,
 )
 from mo_sync.ledger.interventions import By
 from mo_sync.naming import quarantine_key
 from mo_sync.store import Store
+from mo_sync.upkeep.bare import is_another, looks_empty
 
 __all__ = ["Report", "erase", "finish"]
 
@@ -57,7 +60,7 @@ def erase(
 
     What is being fetched is waited for, ``patience_s`` seconds in all, and left if it is not done by then. ``told`` is
     called after each message and each single attachment; what it raises ends the work, and what was erased stays so.
-    Raises LedgerOutOfReach, StoreOutOfReach; a second call does what is left.
+    A store out of reach is told with what is left. Raises LedgerOutOfReach; a second call does what is left.
     """
     report, until_s = Report(), clock.monotonic() + patience_s
 
@@ -75,7 +78,11 @@ def erase(
             told()
     if scope.events:
         report.events += erase_unread(ledger, scope.events, now=clock.now())
-    finished = finish(ledger, store)
+    try:
+        finished = finish(ledger, store)
+    except StoreOutOfReach as error:
+        report.left["store"] = f"{error.code}: {error.summary}; {error.hint}"
+        return report
     return replace(report, files=finished.files, left=report.left | finished.left)
 
 
@@ -88,24 +95,38 @@ def finish(
 ) -> Report:
     """Remove the files of what was erased, also of what an earlier run could not finish.
 
-    ``stop`` is asked between some hundreds of them, ``told`` is called after each. Raises LedgerOutOfReach.
+    ``stop`` is asked between some hundreds of them, ``told`` is called after each. Raises LedgerOutOfReach; and
+    StoreOutOfReach ``store-looks-empty`` when it finds none of them in a store that is hardly theirs: then where they
+    are is still known, for when their disk is mounted again.
     """
     report, after = Report(), ""
     while not stop() and (places := unfinished(ledger, after=after)):
-        gone: dict[str, str] = {}
+        removed: dict[str, int] = {}
         for stand_in, location in places.items():
-            plain = location.removeprefix(quarantine_key(""))
             try:
-                report.files += sum(map(store.purge, (plain, quarantine_key(plain))))
+                removed[stand_in] = _purged(store, location)
             except OSError as error:
                 report.left[stand_in] = f"its file cannot be removed ({error.strerror or type(error).__name__})"
-            else:
-                gone[stand_in] = location
             told()
-        if gone:
-            files_gone(ledger, gone)
+        report.files += sum(removed.values())
+        if not report.files:
+            _refuse_an_empty_store(ledger, store, removed)
+        if removed:
+            files_gone(ledger, {stand_in: places[stand_in] for stand_in in removed})
         after = max(places)
     return report
+
+
+def _purged(store: Store, location: str) -> int:
+    plain = location.removeprefix(quarantine_key(""))
+    return sum(map(store.purge, (plain, quarantine_key(plain))))
+
+
+def _refuse_an_empty_store(ledger: Ledger, store: Store, sought: Collection[str]) -> None:
+    """One file that is not there any more was removed by somebody else; in a store with others that means nothing."""
+    lost = filed_once(ledger, sought)
+    if lost and is_another(ledger, store):
+        raise looks_empty(lost, len(sought), anyway="mo-sync ledger verify --repair --force")
 
 
 def _when_idle(deed: Callable[[str], Erased], name: str, clock: Clock, until_s: float) -> Erased:

@@ -28,6 +28,7 @@ from mo_sync.ledger.verification import (
 )
 from mo_sync.store import Store
 from mo_sync.store.base import Resting
+from mo_sync.upkeep.bare import looks_empty, nothing_rests
 
 __all__ = ["Fault", "Found", "Verified", "refuse_many_orphans", "repair", "verify"]
 
@@ -251,14 +252,12 @@ def _refuse_a_bare_store(verified: Verified, store: Store) -> None:
     """Where little was looked at, all of which is gone, the store is suspicious if that was more than a few, or if
     nothing at all rests in it."""
     everything = verified.gone and verified.gone == verified.files
-    if everything and (verified.gone > _A_FEW or next(store.resting(), None) is None):
+    if everything and (verified.gone > _A_FEW or nothing_rests(store)):
         raise _empty(verified)
 
 
 def _empty(verified: Verified) -> StoreOutOfReach:
-    summary = f"{verified.gone:,} of {verified.files:,} files are not there, or may not be read"
-    hint = "see store.url, whether its disk is mounted, and whose files they are; if they are really gone: --force"
-    return StoreOutOfReach("store-looks-empty", summary, item="the store", hint=hint)
+    return looks_empty(verified.gone, verified.files, anyway="--force")
 
 
 def _orphans(ledger: Ledger, batch: Sequence[Resting], *, before: float) -> list[Found]:

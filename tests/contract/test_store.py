@@ -232,6 +232,17 @@ def test_removing_is_told_once_and_may_be_repeated(store: Store) -> None:
     assert put(store, b"again", lease="another") == Placed()
 
 
+def test_a_store_is_untouched_until_a_file_rests_there_and_never_again(store: Store) -> None:
+    staged = stage(store, b"picture")
+    before = store.untouched()
+    store.place([Placement(staged, KEY)])
+    while_it_rests = store.untouched()
+    store.remove(KEY)
+
+    assert (before, while_it_rests, store.untouched()) == (True, False, False)
+    assert list(store.resting()) == []
+
+
 def test_a_purge_takes_all_of_a_name_and_what_was_set_aside_of_it_and_nothing_else(store: Store) -> None:
     day = "2026/11/20"
     for number, ending in enumerate(("jpg", "jpg", "png", "bin")):

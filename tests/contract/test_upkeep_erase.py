@@ -1,0 +1,123 @@
+"""Files of what was erased or pruned, on every database: removed, or still known for when they can be."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mo_sync.errors import StoreOutOfReach
+from mo_sync.ledger import Ledger
+from mo_sync.ledger.claims import claim, settle
+from mo_sync.ledger.erasure import scope, unfinished
+from mo_sync.ledger.interventions import By
+from mo_sync.settings import Retention
+from mo_sync.store import LocalStore, Placement
+from mo_sync.upkeep.erase import Report, erase
+from mo_sync.upkeep.prune import prune
+from tests.clocks import HandClock
+from tests.ledgers import announced, column, later, recorded, settlement, stored
+from tests.stores import put_in_place
+
+ME = By("me")
+ANNA, BERT = "+14085550100", "+14085550199"
+KEYS = {"A1": "2026/11/19/M1/0-A1.jpg", "A2": "2026/11/19/M1/1-A2.jpg", "A3": "2026/11/19/M2/0-A3.jpg"}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[LocalStore]:
+    store = LocalStore(tmp_path / "media", "worker-1")
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def filled(ledger: Ledger, store: LocalStore) -> Ledger:
+    """Two files of Anna and one of Bert, all of them stored."""
+    recorded(
+        ledger, announced("E1", "M1", ["A1", "A2"], from_address=ANNA), announced("E2", "M2", ["A3"], from_address=BERT)
+    )
+    leases = claim(ledger, worker="w", count=9, now=later(0), lease_s=60)
+    for lease in leases:
+        put(store, KEYS[lease.attachment_id])
+    batch = [settlement(lease, stored(lease, key=KEYS[lease.attachment_id]), now=later(1)) for lease in leases]
+    assert all(settle(ledger, batch, worker="w"))
+    return ledger
+
+
+def put(store: LocalStore, key: str) -> None:
+    staged = store.stage(hashlib.sha256(key.encode()).hexdigest())
+    staged.write(key.encode())
+    staged.finish()
+    put_in_place(store, Placement(staged, key))
+
+
+def erased(ledger: Ledger, store: LocalStore, sender: str = ANNA) -> Report:
+    clock = HandClock(later(9))
+    return erase(ledger, store, scope(ledger, sender=[sender]), by=ME, clock=clock, patience_s=0.0)
+
+
+def files(store: LocalStore) -> list[str]:
+    return [one.key for one in store.resting()]
+
+
+@pytest.mark.parametrize("others", ["another's file is known", "nothing else is known"])
+def test_a_store_that_is_not_mounted_is_not_one_whose_files_are_gone(
+    filled: Ledger, store: LocalStore, tmp_path: Path, others: str
+) -> None:
+    if others == "nothing else is known":
+        assert erased(filled, store, BERT).files == 1
+    disk = store.root.rename(tmp_path / "unmounted")
+    store.root.mkdir()
+
+    first, again = erased(filled, store), erased(filled, store)
+
+    assert (len(first.messages), first.files, again.messages) == (1, 0, [])
+    assert first.left == again.left
+    assert first.left["store"].startswith("store-looks-empty: 2 of 2 files are not there")
+    assert sorted(unfinished(filled).values()) == [KEYS["A1"], KEYS["A2"]]
+    store.root.rmdir()
+    disk.rename(store.root)
+    assert (erased(filled, store).files, unfinished(filled)) == (2, {})
+    assert files(store) == ([KEYS["A3"]] if others == "another's file is known" else [])
+
+
+def test_nothing_is_pruned_for_good_while_the_store_is_not_mounted(
+    filled: Ledger, store: LocalStore, tmp_path: Path
+) -> None:
+    disk = store.root.rename(tmp_path / "unmounted")
+    store.root.mkdir()
+    kept, clock = Retention(stored="1d"), HandClock(later(2 * 86_400))
+
+    with pytest.raises(StoreOutOfReach, match="store-looks-empty"):
+        prune(filled, store, kept, clock=clock)
+
+    assert sorted(unfinished(filled).values()) == sorted(KEYS.values())
+    store.root.rmdir()
+    disk.rename(store.root)
+    prune(filled, store, kept, clock=clock)
+    assert files(store) == []
+    assert column(filled, "select id from attachment where location is not null") == []
+
+
+def test_a_file_that_is_gone_from_a_store_with_others_is_gone(filled: Ledger, store: LocalStore) -> None:
+    shutil.rmtree(store.root / "2026/11/19/M1")
+
+    assert (erased(filled, store).left, unfinished(filled)) == ({}, {})
+
+
+def test_who_was_killed_between_the_last_files_and_the_ledger_is_no_obstacle(filled: Ledger, store: LocalStore) -> None:
+    erased(filled, store, BERT)
+    for name in ("A1", "A2"):
+        store.remove(KEYS[name])
+
+    assert (erased(filled, store).left, unfinished(filled)) == ({}, {})
+
+
+def test_what_never_had_a_file_needs_no_store_to_be_forgotten(ledger: Ledger, store: LocalStore) -> None:
+    recorded(ledger, announced("E1", "M1", ["A1"], from_address=ANNA))
+
+    assert (erased(ledger, store).left, unfinished(ledger)) == ({}, {})
