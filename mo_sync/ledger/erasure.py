@@ -21,7 +21,7 @@ from mo_sync.ledger.interventions import By, note
 from mo_sync.ledger.ledger import Ledger
 from mo_sync.ledger.remarks import veil_attachment, veil_message
 from mo_sync.ledger.schema import UtcTime, attachment, attempt, event, intervention, is_in, message, notification
-from mo_sync.ledger.veil import ERASED, Veil, key_of
+from mo_sync.ledger.veil import ERASED, Veil, key_of, known_key
 from mo_sync.lifecycle import State
 from mo_sync.naming import key
 
@@ -31,6 +31,7 @@ __all__ = [
     "erase_attachment",
     "erase_message",
     "erase_unread",
+    "erased_by_now",
     "filed_once",
     "files_gone",
     "scope",
@@ -157,6 +158,16 @@ def unfinished(ledger: Ledger, *, after: str = "", count: int = 500) -> dict[str
     with ledger.read() as connection:
         found = connection.execute(query.where(*left).order_by(attachment.c.id).limit(count))
         return {row.id: row.location for row in found}
+
+
+def erased_by_now(ledger: Ledger, attachment_ids: Collection[str]) -> set[str]:
+    """Which of these attachments were erased, on request or to be pruned: a file of theirs must not be left lying."""
+    with ledger.read() as connection:
+        veil = known_key(connection)
+        names = {one: one for one in attachment_ids}
+        names |= {veil("attachment", one): one for one in attachment_ids} if veil is not None else {}
+        gone = select(attachment.c.id).where(attachment.c.id.in_(names), is_in(State.ERASED))
+        return {names[found] for found in connection.execute(gone).scalars()}
 
 
 def filed_once(ledger: Ledger, stand_ins: Collection[str]) -> int:

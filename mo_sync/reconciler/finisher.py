@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 import structlog
@@ -20,6 +20,7 @@ from mo_sync.clock import Clock
 from mo_sync.errors import LedgerOutOfReach
 from mo_sync.fetch import Fetched, disk_trouble
 from mo_sync.ledger import Ledger, claims
+from mo_sync.ledger.erasure import erased_by_now
 from mo_sync.lifecycle import Interrupted, Outcome, Settlement, next_state
 from mo_sync.reconciler.crew import Result
 from mo_sync.reconciler.flight import Flight
@@ -162,10 +163,23 @@ class Finisher:
         ours = self._insist(
             lambda: claims.settle(self._ledger, settlements, worker=self._worker, marking=self._marking)
         )
-        for settlement, settled in zip(settlements, ours, strict=True):
-            if not settled:
-                _log_lost(settlement.claim.attachment_id)
+        lost = [result for (result, _), settled in zip(outcomes, ours, strict=True) if not settled]
+        for result in lost:
+            _log_lost(result.claim.attachment_id)
+        self._take_back({r.claim.attachment_id: r.product.key for r in lost if isinstance(r.product, Fetched)})
         self._watcher([s for s, settled in zip(settlements, ours, strict=True) if settled])
+
+    def _take_back(self, places: Mapping[str, str]) -> None:
+        """Whoever erased it after its lease was looked at did not find its file yet, and does not look again."""
+        if not places:
+            return
+        for attachment_id in self._insist(lambda: erased_by_now(self._ledger, places)):
+            _log.warning("claim.erased", attachment=attachment_id, hint="its file is removed again")
+            try:
+                self._store.purge(places[attachment_id])
+            except OSError as error:
+                hint = "mo-sync ledger verify --repair removes it"
+                _log.error("erase.file-left", attachment=attachment_id, error=error.strerror, hint=hint)
 
     def _place(self, batch: list[Result]) -> tuple[list[tuple[Result, Outcome]], list[tuple[Result, Fetched]]]:
         """Give every fetched file that is still ours its final name: the outcomes, and those whose name is taken."""
