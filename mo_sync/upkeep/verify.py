@@ -15,6 +15,7 @@ from typing import Final
 from mo_sync.clock import Clock
 from mo_sync.errors import LedgerOutOfReach, StoreOutOfReach, UsageError
 from mo_sync.ledger import Ledger
+from mo_sync.ledger.erasure import erased_by_now
 from mo_sync.ledger.verification import (
     Filed,
     filed,
@@ -137,7 +138,8 @@ def refuse_many_orphans(verified: Verified) -> None:
 
 
 def repair(ledger: Ledger, store: Store, found: Found, *, clock: Clock, give_up_after_s: float, who: str) -> Found:
-    """Have a missing or damaged file fetched again, move a damaged or an orphaned one to ``lost+found/``.
+    """Have a missing or damaged file fetched again, move a damaged or an orphaned one to ``lost+found/``, and remove
+    one that was erased.
 
     What changed since it was found is left alone. A stop in the middle leaves a file that is missing, which the next
     run finds. Raises LedgerOutOfReach.
@@ -148,7 +150,7 @@ def repair(ledger: Ledger, store: Store, found: Found, *, clock: Clock, give_up_
     done: list[str] = []
     if found.fault is not Fault.MISSING:
         # First of all: once it may be fetched again, what lies there may be the new one.
-        done.append(_moved(store, found.key))
+        done.append(_cleared(ledger, store, found))
     if found.filed is not None:
         reason = f"{found.fault} in the store: {found.detail}"
         sent_back = send_back(
@@ -160,6 +162,17 @@ def repair(ledger: Ledger, store: Store, found: Found, *, clock: Clock, give_up_
 
 def _is_known(ledger: Ledger, key: str) -> bool:
     return bool(known_locations(ledger, [key]) or unsettled(ledger, [_id_in(key)]))
+
+
+def _cleared(ledger: Ledger, store: Store, found: Found) -> str:
+    """What was erased is kept nowhere, also if a process that was killed put it there afterwards."""
+    if found.fault is not Fault.ORPHAN or not erased_by_now(ledger, [_id_in(found.key)]):
+        return _moved(store, found.key)
+    try:
+        store.purge(found.key)
+    except OSError as error:
+        return f"it was erased, and cannot be removed ({error.strerror})"
+    return "it was erased, and is removed again"
 
 
 def _moved(store: Store, key: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from mo_sync.settings import Retention
 from mo_sync.store import LocalStore, Placement
 from mo_sync.upkeep.erase import Report, erase
 from mo_sync.upkeep.prune import prune
+from mo_sync.upkeep.verify import Fault, repair, verify
 from tests.clocks import HandClock
 from tests.ledgers import announced, column, later, recorded, settlement, stored
 from tests.stores import put_in_place
@@ -115,6 +117,24 @@ def test_who_was_killed_between_the_last_files_and_the_ledger_is_no_obstacle(fil
         store.remove(KEYS[name])
 
     assert (erased(filled, store).left, unfinished(filled)) == ({}, {})
+
+
+def test_a_repair_removes_an_erased_file_that_was_put_back(filled: Ledger, store: LocalStore) -> None:
+    """By who was killed right after; in lost+found nobody would look for it."""
+    erased(filled, store)
+    put(store, KEYS["A1"])
+    put(store, "2026/11/19/M3/0-A9.jpg")
+    clock = HandClock(datetime.now(UTC) + timedelta(hours=2))
+
+    found = [one for one in verify(filled, store, clock=clock).found if one.fault is Fault.ORPHAN]
+    mended = [repair(filled, store, one, clock=clock, give_up_after_s=9.0, who="me").mended for one in found]
+
+    assert mended == [
+        "it was erased, and is removed again",
+        "what lay there is now lost+found/2026/11/19/M3/0-A9.jpg",
+    ]
+    assert files(store) == [KEYS["A3"]]
+    assert not list(store.root.rglob("*A1*"))
 
 
 def test_what_never_had_a_file_needs_no_store_to_be_forgotten(ledger: Ledger, store: LocalStore) -> None:
