@@ -20,7 +20,7 @@ from mo_sync.events.values import ERASED, Envelope, MoMessage, RawEvent, Rejecte
 from mo_sync.readings import addressed_channel, identifiers, moment, number, plain, shortest, text
 from mo_sync.shapes import RECEIVED, Opened, decode
 
-__all__ = ["parse", "payload_bytes", "payload_text", "rejected"]
+__all__ = ["parse", "payload_beginning", "payload_bytes", "payload_text", "rejected"]
 
 _TOPIC: Final = "SCG-Message"
 _ENCODED: Final = "base64:"
@@ -75,11 +75,17 @@ def payload_bytes(payload: str) -> bytes | None:
     >>> payload_bytes('{"a": 1}'), payload_bytes("base64:/w=="), payload_bytes("{… (9 bytes in all)")
     (b'{"a": 1}', b'\\xff', None)
     """
-    if _CUT.search(payload):
-        return None
-    if payload.startswith(_ENCODED):
-        return base64.b64decode(payload.removeprefix(_ENCODED))
-    return payload.encode()
+    return None if _CUT.search(payload) else payload_beginning(payload)
+
+
+def payload_beginning(payload: str) -> bytes:
+    """The body that :func:`payload_text` made this of, or what is left of it where it had been cut.
+
+    >>> payload_beginning('{"a": 1}'), payload_beginning("base64:/w==… (9 bytes in all)")
+    (b'{"a": 1}', b'\\xff')
+    """
+    kept = _CUT.sub("", payload)
+    return base64.b64decode(kept.removeprefix(_ENCODED)) if kept.startswith(_ENCODED) else kept.encode()
 
 
 def _whole(body: bytes) -> str | None:

@@ -16,6 +16,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, and_, delete, func, insert, literal, not_, null, or_, select, update
 from sqlalchemy.sql import ColumnElement
 
+from mo_sync.events import payload_beginning
 from mo_sync.ledger.dialect import begins_with, take_turns_recording
 from mo_sync.ledger.interventions import By, note
 from mo_sync.ledger.ledger import Ledger
@@ -24,6 +25,7 @@ from mo_sync.ledger.schema import UtcTime, attachment, attempt, event, intervent
 from mo_sync.ledger.veil import ERASED, Veil, key_of, known_key
 from mo_sync.lifecycle import State
 from mo_sync.naming import key
+from mo_sync.shapes import texts
 
 __all__ = [
     "Erased",
@@ -42,6 +44,8 @@ _DEED: Final = "erase"
 _KEPT: Final = ("application_id", "position", "attempts", "absences", "content_type", "size", "created_at")
 """Of an attachment: nothing that tells who sent it, or what."""
 _AT_ONCE: Final = 500
+_WRAPPED: Final = ("ase64", "\\u", "&#", "<!")
+"""Without one of these, what an event that was understood says stands in it as it is."""
 _UNREAD: Final = (event.c.message_id.is_(None), event.c.state.in_(("rejected", "ignored")))
 
 
@@ -259,11 +263,12 @@ def _erase_events(
 
 
 def _naming(connection: Connection, sender: Sequence[str]) -> list[int]:
-    """The events without a message whose bytes have this number in them, and not as a part of a longer one."""
+    """The events without a message that have this number somewhere in them, and not as a part of a longer one."""
     if not sender:
         return []
     number = re.compile("|".join(rf"(?<!\d){re.escape(one)}(?!\d)" for one in sender))
-    named = or_(*(event.c.payload.contains(one, autoescape=True) for one in sender))
-    query = select(event.c.id, event.c.payload).where(*_UNREAD, named)
+    # Of those that were understood there may be millions: only what names it, or may hide it, is looked into.
+    marks = (event.c.payload.contains(one, autoescape=True) for one in (*sender, *_WRAPPED))
+    query = select(event.c.id, event.c.payload).where(*_UNREAD, or_(event.c.state == "rejected", *marks))
     found = connection.execution_options(yield_per=50).execute(query)
-    return [row.id for row in found if number.search(row.payload)]
+    return [row.id for row in found if any(map(number.search, texts(payload_beginning(row.payload))))]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
+from base64 import b64encode
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
 from mo_sync.errors import UsageError
-from mo_sync.events import RawEvent, Rejected
+from mo_sync.events import Envelope, RawEvent, Rejected
 from mo_sync.ledger import Ledger, erasure, queries, retention
 from mo_sync.ledger.claims import claim, settle
 from mo_sync.ledger.erasure import (
@@ -278,6 +280,39 @@ def test_events_that_could_not_be_read_are_emptied_when_they_name_the_number(fil
     again = record(filled, [(said["bare"], Rejected("raw:bare", "no event", "byte 0"))], now=NOW, give_up_after_s=9.0)
     assert again == [Recorded.DUPLICATE]
     assert ANNA[1:] + ";" not in everything(filled)
+
+
+def hidden(number: str) -> dict[str, bytes]:
+    """A number in events, written so that a look at their bytes does not find it."""
+    said = json.dumps({"from": number, "more": "x" * 2_000})
+    return {
+        "escaped": said.replace("+1", "\\u002b\\u0031").encode()[:100],
+        "in base64": json.dumps({"isBase64Encoded": True, "body": b64encode(number.encode() * 2).decode()}).encode(),
+        "in UTF-16": json.dumps({"from": number}).encode("utf-16"),
+        "cut": said.encode("utf-16"),
+        "no text": b"\xff" + said.encode()[:100],
+        "with references": f"<from>{number}</from>".replace("+1", "&#43;&#x31;").encode(),
+        "in pieces": f"<from>{number[:5]}<![CDATA[{number[5:8]}]]>{number[8:]}</from>".encode(),
+    }
+
+
+@pytest.mark.parametrize("understood", [True, False])
+def test_a_number_is_found_in_events_however_it_is_written_there(ledger: Ledger, understood: bool) -> None:
+    bodies = hidden(ANNA) | {f"not {name}": body for name, body in hidden(BERT).items()}
+    batch: list[tuple[RawEvent, Envelope | Rejected]] = [
+        (raw(body), _ignored(name) if understood else Rejected(name, "no event", "byte 0"))
+        for name, body in bodies.items()
+    ]
+    record(ledger, batch, now=NOW, give_up_after_s=9.0, max_payload=1_000)
+    keys = {row["id"]: row["event_key"] for row in rows(ledger, "select id, event_key from event")}
+
+    found = scope(ledger, sender=[ANNA, ANNA[1:]])
+
+    assert {keys[one] for one in found.events} == hidden(ANNA).keys()
+
+
+def _ignored(key: str) -> Envelope:
+    return Envelope(key, f"content of {key}", "SCG-Message", "message_state_change", NOW, 1, None, "not ours")
 
 
 def test_an_event_that_comes_again_while_it_is_emptied_brings_nothing_back(
