@@ -12,34 +12,41 @@ import re
 import shutil
 import zlib
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from mo_sync.feeds.dropnames import ERROR_SUFFIX, shown
+from mo_sync.shapes import pieces, spelled, texts
 
 __all__ = ["forget_days", "remove_copies"]
 
 _CHUNK: Final = 1 << 20
-_WORD: Final = re.compile(rb"[A-Za-z0-9_-]+")
+_WORD: Final = re.compile(r"[A-Za-z0-9_-]+")
 _LONGEST_WORD: Final = 4096
+_WRAPPED: Final = ("ase64", "\0", "<!")
+"""What stands beside base64, between the letters of UTF-16, and around the pieces that XML may cut a text into."""
+_LONGEST_PLAIN: Final = 64
+"""A longer word is hardly anything but the base64 of something."""
+_LARGEST: Final = 64 * 1024 * 1024
 _FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def remove_copies(drop: Path, names: Collection[str]) -> tuple[list[str], dict[str, str]]:
-    """Remove the files in which one of ``names`` (ids, numbers without their plus sign) stands as a word of its own.
+    """Remove the files in which one of ``names`` (ids, numbers without their plus sign) stands as a word of its own,
+    as it is or in any way in which an event may be wrapped or written.
 
     A file goes as a whole, with what else is in it. Their paths below ``drop``; and those that could not be looked
     into or removed, with the reason.
     """
-    words = frozenset(name.encode() for name in names if name)
-    odd = tuple(word for word in words if not _WORD.fullmatch(word))
+    wanted = _Names.of(names)
     removed: list[str] = []
     left: dict[str, str] = {}
     for path in _kept(drop):
         name = shown(str(path.relative_to(drop)))
         try:
-            if _holds(path, words, odd):
+            if _holds(path, wanted, refused=drop / "rejected" in path.parents):
                 path.unlink()
                 with contextlib.suppress(FileNotFoundError):
                     path.with_name(path.name + ERROR_SUFFIX).unlink()
@@ -78,21 +85,52 @@ def _kept(drop: Path) -> Iterator[Path]:
             yield from (Path(place, name) for name in names)
 
 
-def _holds(path: Path, words: Collection[bytes], odd: Collection[bytes]) -> bool:
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """What is looked for: words, and what has other characters in it."""
+
+    words: frozenset[str]
+    odd: tuple[str, ...]
+
+    @classmethod
+    def of(cls, names: Collection[str]) -> _Names:
+        words = frozenset(name for name in names if _WORD.fullmatch(name))
+        return cls(words, tuple(name for name in names if name and name not in words))
+
+    def are_in(self, text: str, words: Collection[str]) -> bool:
+        """``words`` are those of ``text``."""
+        return not self.words.isdisjoint(words) or any(name in text and _alone(name, text) for name in self.odd)
+
+
+def _alone(name: str, text: str) -> bool:
+    return re.search(rf"(?<![A-Za-z0-9_-]){re.escape(name)}(?![A-Za-z0-9_-])", text) is not None
+
+
+def _holds(path: Path, names: _Names, *, refused: bool) -> bool:
+    """Of what was understood nearly all is plain text, and to read each event of it would take several times as long;
+    what was ``refused`` may be anything."""
     with os.fdopen(os.open(path, _FLAGS), "rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
         file.seek(0)
-        if not packed:
-            return _has(file, words, odd)
-        with gzip.open(file) as content:
-            return _has(content, words, odd)
+        with gzip.open(file) if packed else contextlib.nullcontext(file) as content:
+            plainly, wrapped = _look(content, names)
+        if plainly or not (wrapped or refused):
+            return plainly
+        file.seek(0)
+        said = (text for piece in pieces(file, max_event=_LARGEST) for text in texts(piece.raw))
+        return any(names.are_in(text, _WORD.findall(text)) for text in said)
 
 
-def _has(content: BinaryIO | gzip.GzipFile, words: Collection[bytes], odd: Collection[bytes]) -> bool:
-    wanted, rest = frozenset(words), b""
+def _look(content: BinaryIO | gzip.GzipFile, names: _Names) -> tuple[bool, bool]:
+    """Whether they stand in it as they are; and whether something in it has to be opened to be read, or a name has
+    characters that JSON may write otherwise."""
+    rest, wrapped = b"", bool(names.odd)
     while chunk := content.read(_CHUNK):
-        text = rest + chunk
-        if not wanted.isdisjoint(_WORD.findall(text)) or any(name in text for name in odd):
-            return True
-        rest = text[-_LONGEST_WORD:]
-    return False
+        raw = rest + chunk
+        for text in spelled(raw.decode("utf-8", "replace")):
+            words = _WORD.findall(text)
+            if names.are_in(text, words):
+                return True, wrapped
+            wrapped |= any(mark in text for mark in _WRAPPED) or max(map(len, words), default=0) > _LONGEST_PLAIN
+        rest = raw[-_LONGEST_WORD:]
+    return False, wrapped

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
+from base64 import b64encode
 from datetime import date
 from pathlib import Path
 
@@ -29,11 +31,31 @@ HOLDING = {
     "the number with its plus": b'"+14085550100"',
     "the number without": b'"14085550100"',
     "an odd id": b'"odd/id of theirs"',
+    "an odd id as JSON may write it": b'{"id": "odd\\/id of theirs"}',
+    "escaped": b'{"message_id": "\\u004d1"}',
+    "escaped within text": json.dumps({"body": '{"message_id": "M\\u0031"}'}).encode(),
+    "escaped and cut off": b'{"message_id": "\\u004d1", ',
+    "with references": b"<id>A&#49;</id>",
+    "in pieces": b"<n>1408<![CDATA[555]]>0100</n>",
+    "in UTF-16": '{"message_id": "M1"}\n{"message_id": "M2"}'.encode("utf-16"),
+    "packed in UTF-16": gzip.compress('{"message_id": "M1"}'.encode("utf-16")),
+    "packed twice": gzip.compress(gzip.compress(b'{"message_id": "M1"}')),
+    "in base64": json.dumps({"isBase64Encoded": True, "body": b64encode(b'{"message_id": "M1"}').decode()}).encode(),
+    "in base64 of some other wrap": json.dumps(
+        {"data": b64encode(b'{"message_id": "M1"}' + b" " * 99).decode()}
+    ).encode(),
+    "in one of many": b'{"message_id": "M2"}\n' * 9
+    + json.dumps({"b": b64encode(b"x" * 99 + b" M1 ").decode()}).encode(),
 }
 NOT_HOLDING = {
     "a longer id": b'"M11"',
     "within an id": b'"xM1"',
     "a longer number": b'"140855501001"',
+    "a longer odd id": b'"odd/id of theirs1"',
+    "another one in base64": json.dumps(
+        {"isBase64Encoded": True, "body": b64encode(b'{"id": "M11"}').decode()}
+    ).encode(),
+    "another one in UTF-16": '{"message_id": "M11"}'.encode("utf-16"),
     "empty": b"",
 }
 NAMES = ["M1", "A1", "14085550100", "odd/id of theirs"]
@@ -65,6 +87,13 @@ def test_a_rejected_file_goes_with_its_explanation(drop: Path) -> None:
 
     assert (removed, left) == (["rejected/a.json"], {})
     assert list((drop / "rejected").iterdir()) == []
+
+
+def test_what_was_rejected_is_looked_into_whatever_it_is(drop: Path) -> None:
+    for folder in ("rejected", "done/2026-11-19"):
+        (drop / folder / "a.json").write_bytes(json.dumps({"data": b64encode(b"from=14085550100").decode()}).encode())
+
+    assert remove_copies(drop, ["14085550100"]) == (["rejected/a.json"], {})
 
 
 def test_what_is_on_its_way_is_not_a_copy(drop: Path) -> None:
