@@ -23,6 +23,7 @@ from mo_sync.ledger.interventions import By
 from mo_sync.ledger.queries import Story
 from mo_sync.ledger.veil import ERASED
 from mo_sync.presence import worker_name
+from mo_sync.readings import addressed_channel
 from mo_sync.store import open_store
 from mo_sync.upkeep.erase import Report
 from mo_sync.upkeep.erase import erase as erase_all
@@ -89,9 +90,10 @@ def erase(
 def _numbers(sender: str | None) -> list[str]:
     if sender is None:
         return []
-    digits = sender.removeprefix("+")
+    number = sender.rpartition(":")[2] if addressed_channel(sender) else sender
+    digits = number.removeprefix("+")
     if not digits.isdecimal() or len(digits) < _SHORTEST_NUMBER:
-        hint = "as events have it: +14085550100"
+        hint = "as events have it: +14085550100, or whatsapp:+14085550100 for one channel only"
         raise UsageError("number-not-understood", "this is no phone number", item="--from", hint=hint)
     return spellings(sender)
 

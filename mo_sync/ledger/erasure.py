@@ -18,6 +18,7 @@ from sqlalchemy.sql import ColumnElement
 
 from mo_sync.events import payload_beginning
 from mo_sync.ledger.dialect import begins_with, take_turns_recording
+from mo_sync.ledger.filters import sent_by
 from mo_sync.ledger.interventions import By, note
 from mo_sync.ledger.ledger import Ledger
 from mo_sync.ledger.remarks import veil_attachment, veil_message
@@ -78,9 +79,9 @@ def scope(
     event_keys: Sequence[str] = (),
     sender: Sequence[str] = (),
 ) -> Scope:
-    """What would be erased. ``sender`` are the spellings of a number: all that it sent, and every event that names it
-    and announced no message of ours. ``event_keys`` are events of that kind too."""
-    chosen = or_(message.c.id.in_(message_ids), message.c.from_address.in_(sender))
+    """What would be erased. ``sender`` are the spellings of a number: all that it sent, by whatever channel, and every
+    event that names it and announced no message of ours. ``event_keys`` are events of that kind too."""
+    chosen = or_(message.c.id.in_(message_ids), sent_by(sender))
     with ledger.read() as connection:
         # Not by the ids that were found: there may be more than a statement can take.
         stand_in = begins_with(connection.dialect.name, message.c.id, ERASED)

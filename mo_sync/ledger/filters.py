@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import or_, select
 from sqlalchemy.sql import ColumnElement
@@ -12,7 +13,10 @@ from sqlalchemy.sql import ColumnElement
 from mo_sync.ledger.schema import attachment, message
 from mo_sync.lifecycle import State
 
-__all__ = ["Filters", "matching", "sent", "spellings"]
+__all__ = ["Filters", "addresses", "matching", "sent", "sent_by", "spellings"]
+
+_CHANNELS: Final = ("whatsapp", "sms", "mms", "rcs", "viber")
+"""Those whose addresses are phone numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +55,28 @@ def matching(filters: Filters) -> list[ColumnElement[bool]]:
 def sent(filters: Filters) -> list[ColumnElement[bool]]:
     """The conditions on a message that are about its numbers."""
     numbers = (message.c.from_address, filters.from_address), (message.c.to_address, filters.to_address)
-    return [column.in_(spellings(address)) for column, address in numbers if address is not None]
+    return [column.in_(addresses(address)) for column, address in numbers if address is not None]
 
 
-def spellings(address: str) -> list[str]:
-    """A phone number is written with and without its plus sign."""
-    bare = address.removeprefix("+")
-    return [bare, f"+{bare}"]
+def sent_by(numbers: Collection[str]) -> ColumnElement[bool]:
+    """Whether a message is from one of these spellings, behind whatever channel. All messages are looked through for
+    it: among the addresses that an index finds one may be missing."""
+    column = message.c.from_address
+    return or_(column.in_(numbers), *(column.endswith(f":{number}", autoescape=True) for number in numbers))
+
+
+def addresses(number: str) -> list[str]:
+    """Its spellings, also behind the usual channels if it names none itself.
+
+    >>> addresses("whatsapp:+14085550100"), addresses("14085550100")[:3]
+    (['whatsapp:14085550100', 'whatsapp:+14085550100'], ['14085550100', '+14085550100', 'whatsapp:14085550100'])
+    """
+    channels = () if ":" in number else _CHANNELS
+    return spellings(number) + [one for channel in channels for one in spellings(f"{channel}:{number}")]
+
+
+def spellings(number: str) -> list[str]:
+    """A phone number is written with and without its plus sign, which stands behind the channel if it names one."""
+    channel, colon, digits = number.rpartition(":")
+    bare = digits.removeprefix("+")
+    return [f"{channel}{colon}{bare}", f"{channel}{colon}+{bare}"]

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Text, column, func, or_, select, table, text
 
-from mo_sync.ledger.filters import Filters, matching, spellings
+from mo_sync.ledger.filters import Filters, addresses, matching
 from mo_sync.ledger.inboxes import Inboxes, sight
 from mo_sync.ledger.ledger import Ledger
 from mo_sync.ledger.processes import ProcessRow, processes
@@ -205,7 +205,7 @@ def _is_known(connection: Connection, application_id: str) -> bool:
 def _sent_to(connection: Connection, number: str, filters: Filters, limit: int | None) -> list[AttachmentRow]:
     """Millions may have written to a number of ours: the newest messages first, until there are enough."""
     found: list[AttachmentRow] = []
-    for spelled in spellings(number):
+    for spelled in addresses(number):
         query = attachments().where(message.c.to_address == spelled, *matching(filters))
         # SQLite would rather sort all of them than walk along this index from its end.
         query = query.with_hint(message, "indexed by ix_message_to_address", "sqlite")

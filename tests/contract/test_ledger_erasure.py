@@ -25,6 +25,7 @@ from mo_sync.ledger.erasure import (
     scope,
     unfinished,
 )
+from mo_sync.ledger.filters import spellings
 from mo_sync.ledger.interventions import By
 from mo_sync.ledger.record import Recorded, record
 from mo_sync.ledger.schema import metadata
@@ -71,6 +72,14 @@ def test_all_that_a_number_sent_is_found_and_nothing_of_another(filled: Ledger) 
         ("M3",), ("A3",), (), 1, 20_480
     )
     assert scope(filled, sender=["+1408555"]) == Scope((), (), (), 0, 0)
+
+
+def test_a_number_is_found_behind_whatever_channel(ledger: Ledger) -> None:
+    senders = ("+1408", "1408", "whatsapp:+1408", "odd-one:1408", "whatsapp:+14081", "+11408", "sms:1+1408")
+    recorded(ledger, *(announced(f"E{n}", f"M{n}", [], from_address=one) for n, one in enumerate(senders)))
+
+    assert scope(ledger, sender=spellings("+1408")).messages == ("M0", "M1", "M2", "M3")
+    assert scope(ledger, sender=spellings("whatsapp:+1408")).messages == ("M2",)
 
 
 def test_a_number_that_sent_more_than_a_statement_can_take_is_no_obstacle(ledger: Ledger) -> None:

@@ -46,7 +46,8 @@ def sample(ledger: Ledger) -> Ledger:
     """Two days: a message with a stored and a refused file, one that failed for good, one held, one bare, one bad."""
     recorded(ledger, announced("E1", "M1", ["A1", "A2"]))
     recorded(ledger, announced("E2", "M2", ["B1"], application_id="2", from_address="+4915100000"))
-    recorded(ledger, announced("E3", "M3", ["C1"], application_id="3", to_address="555"), now=later(30 * HOUR))
+    third = announced("E3", "M3", ["C1"], application_id="3", from_address="whatsapp:+4915100001", to_address="555")
+    recorded(ledger, third, now=later(30 * HOUR))
     recorded(ledger, announced("E4", "M4", [], has_attachment="true"), now=later(30 * HOUR))
     recorded(ledger, announced("E1", "M1", ["A1", "A2"]), now=later(60))
     nonsense = raw(b"nonsense", at=later(30 * HOUR))
@@ -147,6 +148,9 @@ LISTS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "until": ({"until": later(1)}, ["A1", "A2", "B1"]),
     "since is within, until is not": ({"since": later(0), "until": later(30 * HOUR)}, ["A1", "A2", "B1"]),
     "by sender without its plus": ({"from_address": "4915100000"}, ["B1"]),
+    "by sender of whatever channel": ({"from_address": "4915100001"}, ["C1"]),
+    "by sender and channel": ({"from_address": "whatsapp:4915100001"}, ["C1"]),
+    "by sender of another channel": ({"from_address": "sms:+4915100001"}, []),
     "by sender with its plus": ({"from_address": "+4915100000"}, ["B1"]),
     "by receiver": ({"to_address": "555"}, ["C1"]),
     "by words of the error": ({"error": "html is not"}, ["A2"]),

@@ -1,0 +1,60 @@
+"""Commands called within the test's own process, where nothing of theirs needs one of its own: in milliseconds."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+import typer
+
+from mo_sync.cli.context import Context
+from mo_sync.cli.main import app
+
+__all__ = ["Called", "call"]
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """What a command returned, and what it said."""
+
+    exit_code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        """What it said with ``--json``."""
+        return json.loads(self.out)
+
+
+def call(url: str, folder: Path, *words: str) -> Called:
+    """Call ``mo-sync WORDS`` in ``folder`` on the ledger at ``url``. Raises what the command raises."""
+    settings = {"ledger": {"url": url}, "store": {"url": "media"}, "drop": {"path": "drop"}}
+    lines = [f"[{part}]\n{key} = {json.dumps(value)}" for part, keys in settings.items() for key, value in keys.items()]
+    (folder / "mo-sync.toml").write_text("\n".join(lines) + "\n")
+    out, err = io.StringIO(), io.StringIO()
+    context = Context(environ={"USER": "me"}, cwd=folder, out=out, err=err)
+    command = typer.main.get_command(app)
+    with _log_as_it_was():
+        returned = command.main(list(words), prog_name="mo-sync", standalone_mode=False, obj=context)
+    return Called(int(returned), out.getvalue(), err.getvalue())
+
+
+@contextlib.contextmanager
+def _log_as_it_was() -> Iterator[None]:
+    """A command may set up the log of its process, which is the test's here."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    try:
+        yield
+    finally:
+        root.handlers[:], root.level = handlers, level
+        structlog.reset_defaults()
+        logging.captureWarnings(capture=False)

@@ -1,0 +1,87 @@
+"""``mo-sync ledger erase``, on every database: what it is told is heeded, and what it did is told whatever happens."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mo_sync.errors import UsageError
+from mo_sync.ledger import Ledger
+from mo_sync.ledger.claims import claim, settle
+from mo_sync.store import LocalStore, Placement
+from tests.commands import Called, call
+from tests.contract.conftest import House
+from tests.ledgers import announced, column, later, recorded, settlement, stored
+from tests.stores import put_in_place
+
+ANNA = "+14085550100"
+Ask = Callable[..., Called]
+
+
+@pytest.fixture
+def erase(house: House, tmp_path: Path) -> Ask:
+    """Call ``mo-sync ledger erase --yes --json …`` on the test's ledger."""
+
+    def ask(*words: str) -> Called:
+        return call(house.url, tmp_path, "ledger", "erase", "--yes", "--json", *words)
+
+    return ask
+
+
+@pytest.fixture
+def filled(ledger: Ledger, tmp_path: Path) -> Ledger:
+    """Two messages of Anna, each by another channel and with a file; the announcements of both lie in done/."""
+    events = [
+        announced("E1", "M1", ["A1"], from_address=ANNA),
+        announced("E2", "M2", ["A2"], from_address=f"whatsapp:{ANNA}"),
+    ]
+    recorded(ledger, *events)
+    done = tmp_path / "drop" / "done" / "2026-11-20"
+    done.mkdir(parents=True)
+    for name, (event, _) in zip("12", events, strict=True):
+        (done / f"{name}.json").write_bytes(event.body)
+    store = LocalStore(tmp_path / "media", "worker-1")
+    leases = claim(ledger, worker="w", count=9, now=later(0), lease_s=60)
+    for lease in leases:
+        put(store, stored(lease).key)
+    store.close()
+    assert all(settle(ledger, [settlement(lease, stored(lease), now=later(1)) for lease in leases], worker="w"))
+    return ledger
+
+
+def put(store: LocalStore, key: str) -> None:
+    staged = store.stage(hashlib.sha256(key.encode()).hexdigest())
+    staged.write(key.encode())
+    staged.finish()
+    put_in_place(store, Placement(staged, key))
+
+
+def copies(folder: Path) -> list[str]:
+    return sorted(path.stem for path in (folder / "drop").rglob("*.json"))
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.stem for path in (folder / "media").rglob("*.jpg"))
+
+
+@pytest.mark.parametrize(("number", "left"), [(ANNA, []), (ANNA[1:], []), (f"whatsapp:{ANNA}", ["M1"])])
+def test_a_number_is_meant_in_every_channel_unless_it_names_one(
+    filled: Ledger, erase: Ask, tmp_path: Path, number: str, left: list[str]
+) -> None:
+    told = erase("--from", number)
+
+    assert (told.exit_code, len(told.document["messages"])) == (0, 2 - len(left))
+    assert column(filled, "select id from message where from_address is not null") == left
+    assert copies(tmp_path) == [name[1:] for name in left]
+    assert files(tmp_path) == [f"0-A{name[1:]}" for name in left]
+
+
+@pytest.mark.parametrize(
+    "number", ["anna", "+1", "whatsapp:", "whatsapp:anna", "whatsapp:+1", ":+14085550100", "a b:1"]
+)
+def test_what_is_no_number_is_refused(filled: Ledger, erase: Ask, number: str) -> None:
+    with pytest.raises(UsageError, match="number-not-understood"):
+        erase("--from", number)
