@@ -109,9 +109,9 @@ def _chosen(ledger: Ledger, wanted: list[str], numbers: list[str]) -> tuple[Scop
         event_keys=[story.id for story in whole if story.message is None],
         sender=numbers,
     )
-    names = {*found.messages, *found.attachments, *(number.removeprefix("+") for number in numbers)}
-    names |= {story.id for story in whole if not story.id.startswith(ERASED)}
-    return found, names
+    # As they were typed too: for who was killed before the copies went, the ledger has but stand-ins now.
+    typed = {name for name in wanted if not name.startswith(ERASED)}
+    return found, {*found.messages, *found.attachments, *typed, *(number.removeprefix("+") for number in numbers)}
 
 
 def _story(ledger: Ledger, name: str) -> Story:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mo_sync.cli import erasing
 from mo_sync.errors import UsageError
 from mo_sync.ledger import Ledger
 from mo_sync.ledger.claims import claim, settle
@@ -77,6 +78,28 @@ def test_a_number_is_meant_in_every_channel_unless_it_names_one(
     assert column(filled, "select id from message where from_address is not null") == left
     assert copies(tmp_path) == [name[1:] for name in left]
     assert files(tmp_path) == [f"0-A{name[1:]}" for name in left]
+
+
+class Killed(BaseException):
+    """At the worst moment."""
+
+
+@pytest.mark.parametrize("words", [["M1", "M2"], ["A1", "A2"], ["E1", "E2"], ["--from", ANNA]])
+def test_who_was_killed_before_the_copies_went_does_the_same_again(
+    filled: Ledger, erase: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    def killed(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(erasing, "remove_copies", killed)
+        erase(*words)
+    assert (copies(tmp_path), files(tmp_path)) == (["1", "2"], [])
+
+    told = erase(*words)
+
+    assert (told.exit_code, told.document["messages"], told.document["copies"]) == (0, [], 2)
+    assert copies(tmp_path) == []
 
 
 @pytest.mark.parametrize(
