@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
@@ -14,7 +14,7 @@ from mo_sync.cli.deeds import by_whom
 from mo_sync.cli.filtering import AsJson, DryRun
 from mo_sync.cli.output import Output, bytes_text
 from mo_sync.clock import SystemClock
-from mo_sync.errors import ExitCode, UsageError
+from mo_sync.errors import ExitCode, OutOfReach, UsageError
 from mo_sync.feeds.dropcopies import remove_copies
 from mo_sync.ledger import Ledger, queries
 from mo_sync.ledger.erasure import Scope, scope
@@ -45,6 +45,20 @@ class _Done:
     copies: list[str]
     bytes: int
     vacuumed: bool
+
+    @property
+    def something(self) -> bool:
+        """Whether there was anything to be done."""
+        report = self.report
+        return bool(report.messages or report.attachments or report.events or report.files or self.copies)
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """Whether the same command has to be given again."""
+        if not self.report.left:
+            return ExitCode.SETTLED
+        nothing = self.report.out_of_reach and not self.something
+        return ExitCode.NOTHING_POSSIBLE_NOW if nothing else ExitCode.WORK_REMAINS
 
 
 def erase(
@@ -84,7 +98,7 @@ def erase(
             return ExitCode.SETTLED
         done = _erased(context, ledger, chosen, names, by_whom(reason, context.environ), vacuum=vacuum)
     _tell(output, done)
-    return ExitCode.WORK_REMAINS if done.report.left else ExitCode.SETTLED
+    return done.exit_code
 
 
 def _numbers(sender: str | None) -> list[str]:
@@ -136,7 +150,6 @@ def _erased(context: Context, ledger: Ledger, chosen: Scope, names: set[str], by
     settings, clock = context.loaded().settings, SystemClock()
     store = open_store(settings.store, worker=worker_name())
     copies: list[str] = []
-    left: dict[str, str] = {}
     try:
         with context.output().progress("messages and attachments") as bar:
             bar.expect(len(chosen.messages) + len(chosen.attachments))
@@ -147,10 +160,20 @@ def _erased(context: Context, ledger: Ledger, chosen: Scope, names: set[str], by
         store.close()
     if settings.drop.path is not None and names:
         copies, left = remove_copies(settings.drop.path, names)
-    if not ledger.tidy(compact=vacuum):
-        left["ledger"] = "others read it just now: its write-ahead log may still hold what was erased"
-    report = replace(report, left=report.left | left)
-    return _Done(clock.now(), by.who or "", by.reason, report, copies, chosen.bytes, vacuum)
+        report.left |= left
+    vacuumed = _tidied(ledger, report, compact=vacuum) and vacuum
+    return _Done(clock.now(), by.who or "", by.reason, report, copies, chosen.bytes, vacuumed)
+
+
+def _tidied(ledger: Ledger, report: Report, *, compact: bool) -> bool:
+    """Whether nothing is left in the ledger's files of what was erased, as far as that was asked for."""
+    try:
+        if ledger.tidy(compact=compact):
+            return True
+        report.left["ledger"] = "others read it just now: its write-ahead log may still hold what was erased"
+    except OutOfReach as trouble:
+        report.leave(trouble)
+    return False
 
 
 def _words(chosen: Scope) -> str:
@@ -191,8 +214,9 @@ def _tell(output: Output, done: _Done) -> None:
             }
         )
         return
-    if not (report.messages or report.attachments or report.events or report.files or done.copies):
-        output.say("nothing was erased: there is nothing of it, or it was erased before")
+    if not done.something:
+        why = "" if report.left else ": there is nothing of it, or it was erased before"
+        output.say(f"nothing was erased{why}")
     else:
         output.say(
             f"erased: {len(report.messages):,} messages, {len(report.attachments):,} attachments, "

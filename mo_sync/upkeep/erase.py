@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 from mo_sync.clock import Clock
-from mo_sync.errors import StoreOutOfReach
+from mo_sync.errors import OutOfReach, StoreOutOfReach
 from mo_sync.ledger import Ledger
 from mo_sync.ledger.erasure import (
     Erased,
@@ -32,18 +32,27 @@ _ASK_AGAIN_S: Final = 0.5
 
 @dataclass(slots=True)
 class Report:
-    """What was erased, by what stands for it now; ``left`` says what could not be, and why."""
+    """What was erased, by what stands for it now; ``left`` says what could not be, and why: also what was
+    ``out_of_reach``."""
 
     messages: list[str] = field(default_factory=list)
     attachments: list[str] = field(default_factory=list)
     events: int = 0
     files: int = 0
     left: dict[str, str] = field(default_factory=dict)
+    out_of_reach: bool = False
 
     def add(self, erased: Erased) -> None:
         self.messages += erased.messages
         self.attachments += erased.attachments
         self.events += erased.events
+        self.left |= dict.fromkeys(erased.busy, "it is being fetched")
+
+    def leave(self, trouble: OutOfReach) -> None:
+        """Whoever has to account for an erasure needs to know what was done before this came."""
+        name = "store" if isinstance(trouble, StoreOutOfReach) else "ledger"
+        self.left[name] = "; ".join(filter(None, (f"{trouble.code}: {trouble.summary}", trouble.hint)))
+        self.out_of_reach = True
 
 
 def erase(
@@ -60,7 +69,7 @@ def erase(
 
     What is being fetched is waited for, ``patience_s`` seconds in all, and left if it is not done by then. ``told`` is
     called after each message and each single attachment; what it raises ends the work, and what was erased stays so.
-    A store out of reach is told with what is left. Raises LedgerOutOfReach; a second call does what is left.
+    A ledger or a store out of reach is told with what is left. A second call does what is left.
     """
     report, until_s = Report(), clock.monotonic() + patience_s
 
@@ -70,20 +79,17 @@ def erase(
     def single(attachment_id: str) -> Erased:
         return erase_attachment(ledger, attachment_id, by, now=clock.now())
 
-    for wanted, deed in ((scope.messages, whole), (scope.attachments, single)):
-        for name in wanted:
-            erased = _when_idle(deed, name, clock, until_s)
-            report.add(erased)
-            report.left |= dict.fromkeys(erased.busy, "it is being fetched")
-            told()
-    if scope.events:
-        report.events += erase_unread(ledger, scope.events, now=clock.now())
     try:
-        finished = finish(ledger, store)
-    except StoreOutOfReach as error:
-        report.left["store"] = f"{error.code}: {error.summary}; {error.hint}"
-        return report
-    return replace(report, files=finished.files, left=report.left | finished.left)
+        for wanted, deed in ((scope.messages, whole), (scope.attachments, single)):
+            for name in wanted:
+                report.add(_when_idle(deed, name, clock, until_s))
+                told()
+        if scope.events:
+            report.events += erase_unread(ledger, scope.events, now=clock.now())
+        _finish(ledger, store, report)
+    except OutOfReach as trouble:
+        report.leave(trouble)
+    return report
 
 
 def finish(
@@ -99,7 +105,20 @@ def finish(
     StoreOutOfReach ``store-looks-empty`` when it finds none of them in a store that is hardly theirs: then where they
     are is still known, for when their disk is mounted again.
     """
-    report, after = Report(), ""
+    report = Report()
+    _finish(ledger, store, report, stop=stop, told=told)
+    return report
+
+
+def _finish(
+    ledger: Ledger,
+    store: Store,
+    report: Report,
+    *,
+    stop: Callable[[], bool] = lambda: False,
+    told: Callable[[], object] = lambda: None,
+) -> None:
+    after = ""
     while not stop() and (places := unfinished(ledger, after=after)):
         removed: dict[str, int] = {}
         for stand_in, location in places.items():
@@ -114,7 +133,6 @@ def finish(
         if removed:
             files_gone(ledger, {stand_in: places[stand_in] for stand_in in removed})
         after = max(places)
-    return report
 
 
 def _purged(store: Store, location: str) -> int:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from mo_sync.cli import erasing
-from mo_sync.errors import UsageError
+from mo_sync.errors import LedgerOutOfReach, UsageError
 from mo_sync.ledger import Ledger
 from mo_sync.ledger.claims import claim, settle
+from mo_sync.ledger.erasure import Erased, erase_message
+from mo_sync.ledger.interventions import By
 from mo_sync.store import LocalStore, Placement
+from mo_sync.upkeep import erase as upkeep
 from tests.commands import Called, call
 from tests.contract.conftest import House
 from tests.ledgers import announced, column, later, recorded, settlement, stored
@@ -100,6 +104,49 @@ def test_who_was_killed_before_the_copies_went_does_the_same_again(
 
     assert (told.exit_code, told.document["messages"], told.document["copies"]) == (0, [], 2)
     assert copies(tmp_path) == []
+
+
+LOCKED = LedgerOutOfReach("ledger-locked", "the ledger is locked", item="the ledger", hint="see who has it")
+
+
+def test_the_report_is_given_also_when_the_ledger_cannot_be_written_anew(
+    filled: Ledger, erase: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def locked(*_: object, **__: object) -> bool:
+        raise LOCKED
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Ledger, "tidy", locked)
+        first, second = erase("--from", ANNA, "--vacuum"), erase("--from", ANNA, "--vacuum")
+    last = erase("--from", ANNA, "--vacuum")
+
+    told = first.document
+    assert (first.exit_code, len(told["messages"]), told["files"], told["copies"]) == (4, 2, 2, 2)
+    assert (told["left"], told["vacuumed"]) == (
+        {"ledger": "ledger-locked: the ledger is locked; see who has it"},
+        False,
+    )
+    assert (second.exit_code, second.document["messages"]) == (75, [])
+    assert (last.exit_code, last.document["left"], last.document["vacuumed"]) == (0, {}, True)
+
+
+def test_the_report_says_how_far_it_came_when_the_ledger_went_in_the_middle(
+    filled: Ledger, erase: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def once(ledger: Ledger, message_id: str, by: By, *, now: datetime) -> Erased:
+        if message_id == "M2":
+            raise LOCKED
+        return erase_message(ledger, message_id, by, now=now)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(upkeep, "erase_message", once)
+        first = erase("M1", "M2")
+    again = erase("M1", "M2")
+
+    told = first.document
+    assert (first.exit_code, len(told["messages"]), told["copies"], *told["left"]) == (4, 1, 2, "ledger")
+    assert column(filled, "select count(*) from message where from_address is not null") == [0]
+    assert (again.exit_code, len(again.document["messages"]), files(tmp_path)) == (0, 1, [])
 
 
 @pytest.mark.parametrize(
