@@ -43,7 +43,7 @@ def remove_copies(drop: Path, names: Collection[str]) -> tuple[list[str], dict[s
     wanted = _Names.of(names)
     removed: list[str] = []
     left: dict[str, str] = {}
-    for path in _kept(drop):
+    for path in _kept(drop, left):
         name = shown(str(path.relative_to(drop)))
         try:
             if _holds(path, wanted, refused=drop / "rejected" in path.parents):
@@ -77,11 +77,17 @@ def _day(name: str) -> date | None:
         return None
 
 
-def _kept(drop: Path) -> Iterator[Path]:
+def _kept(drop: Path, left: dict[str, str]) -> Iterator[Path]:
+    """The files; and into ``left`` the folders that cannot be looked into."""
+
+    def unread(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            left[shown(os.path.relpath(error.filename, drop))] = error.strerror or type(error).__name__
+
     for folder in (drop / "done", drop / "rejected"):
-        if folder.is_symlink():
+        if os.path.islink(folder):  # noqa: PTH114  which answers also where nothing may be read
             continue
-        for place, _, names in os.walk(folder):
+        for place, _, names in os.walk(folder, onerror=unread):
             yield from (Path(place, name) for name in names)
 
 

@@ -116,6 +116,15 @@ def test_links_are_not_followed_and_what_cannot_be_read_is_told(drop: Path, tmp_
     assert outside.exists()
 
 
+def test_a_folder_that_cannot_be_looked_into_is_told(drop: Path) -> None:
+    (drop / "rejected").rmdir()
+    (drop / "rejected").write_bytes(b"in the way")
+    (drop / "done/2026-11-20/a.json").write_bytes(b'"M1"')
+
+    assert remove_copies(drop, NAMES) == (["done/2026-11-20/a.json"], {"rejected": "Not a directory"})
+    assert remove_copies(drop / "nowhere", NAMES) == ([], {})
+
+
 def test_days_are_forgotten_by_their_names(drop: Path) -> None:
     for name in ("done/2026-11-19/a", "done/2026-11-20/b", "rejected/c"):
         (drop / name).write_bytes(b"x")
