@@ -62,6 +62,13 @@ class Server:
         """Remove the database of ``url``, whoever is still connected to it."""
         self._administer(f"drop database if exists {_name(url)} with (force)")
 
+    def pages(self, url: str) -> bytes:
+        """All that is in the files of the database of ``url``, after what is in memory was written there."""
+        with self._connected() as connection:
+            connection.execute("checkpoint")
+            [(number,)] = connection.execute("select oid from pg_database where datname = %s", [_name(url)]).fetchall()
+        return b"".join(path.read_bytes() for path in (self._folder / "data" / "base" / str(number)).iterdir())
+
     def start(self) -> None:
         """Start it; its databases are as they were."""
         data, log = str(self._folder / "data"), str(self._folder / "log")
@@ -93,8 +100,11 @@ class Server:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _administer(self, statement: str) -> None:
-        with psycopg.connect(f"host={self._folder} user=mosync dbname=postgres", autocommit=True) as connection:
+        with self._connected() as connection:
             connection.execute(statement)
+
+    def _connected(self) -> psycopg.Connection[Any]:
+        return psycopg.connect(f"host={self._folder} user=mosync dbname=postgres", autocommit=True)
 
     def _options(self) -> str:
         return _OPTIONS.format(folder=self._folder)

@@ -170,7 +170,7 @@ def _tidied(ledger: Ledger, report: Report, *, compact: bool) -> bool:
     try:
         if ledger.tidy(compact=compact):
             return True
-        report.left["ledger"] = "others read it just now: its write-ahead log may still hold what was erased"
+        report.left["ledger"] = "others read it just now: it may still hold what was erased"
     except OutOfReach as trouble:
         report.leave(trouble)
     return False

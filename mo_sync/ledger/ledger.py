@@ -67,10 +67,11 @@ class Ledger:
             yield connection
 
     def tidy(self, *, compact: bool = False) -> bool:
-        """Leave nothing in the write-ahead log of what was overwritten; whether that was possible while others read.
+        """Leave nothing in SQLite's write-ahead log of what was overwritten; whether that was possible while others
+        read.
 
-        ``compact`` has the whole database written anew too, which takes its time and, for SQLite, as much room again:
-        then nothing of what was deleted is left in unused parts of pages either. Raises LedgerOutOfReach.
+        ``compact`` has the database, or in PostgreSQL its tables, written anew too, which takes its time and as much
+        room again: then nothing of what was deleted is left in unused parts of pages either. Raises LedgerOutOfReach.
         """
         with self._writer, self._translating(), self._engine.connect() as connection:
             alone = connection.execution_options(**outside(self.dialect))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,6 +80,16 @@ def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
     url = server.database(like=request.getfixturevalue("template_database"))
     yield House("postgresql", url)
     server.drop(url)
+
+
+@pytest.fixture
+def pages(house: House, request: pytest.FixtureRequest) -> Callable[[], bytes]:
+    """All that is in the files of the fresh ledger."""
+    if house.kind == "postgresql":
+        server: Server = request.getfixturevalue("server")
+        return lambda: server.pages(house.url)
+    file = Path(house.url.removeprefix("sqlite:///"))
+    return lambda: b"".join(path.read_bytes() for path in file.parent.glob(f"{file.name}*"))
 
 
 @pytest.fixture

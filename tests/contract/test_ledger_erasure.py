@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from base64 import b64encode
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -31,6 +32,7 @@ from mo_sync.ledger.record import Recorded, record
 from mo_sync.ledger.schema import metadata
 from mo_sync.ledger.veil import ERASED
 from mo_sync.verdicts import Verdict
+from tests.contract.conftest import House
 from tests.ledgers import NOW, announced, bare, column, failed, later, one, raw, recorded, rows, settlement, stored
 
 ME = By("me", "request 4711")
@@ -359,6 +361,36 @@ def wait_until_somebody_waits(ledger: Ledger) -> None:
     while ledger.dialect == "postgresql" and not column(ledger, waiting)[0]:
         assert time.monotonic() < end, "nobody waits"
         time.sleep(0.01)
+
+
+TRACES = (b"my secret", b"my other secret", ANNA[1:].encode(), b"anna.jpg")
+
+
+def test_nothing_of_it_is_left_in_the_ledgers_files_once_that_is_written_anew(
+    filled: Ledger, pages: Callable[[], bytes]
+) -> None:
+    before = pages()
+    assert [trace for trace in TRACES if trace not in before] == []
+    for message_id in ("M1", "M2"):
+        erase_message(filled, message_id, ME, now=later(9))
+    files_gone(filled, unfinished(filled))
+
+    assert filled.tidy(compact=True)
+
+    after = pages()
+    assert [trace for trace in TRACES if trace in after] == []
+    assert b"not yours" in after
+
+
+def test_what_an_open_transaction_may_see_is_not_called_gone(filled: Ledger, house: House) -> None:
+    with house.open(busy_timeout=0.2) as impatient:
+        with filled.read() as reader:
+            reader.exec_driver_sql("select version_num from alembic_version").all()
+            erase_message(impatient, "M1", ME, now=later(9))
+            while_it_reads = impatient.tidy(compact=True)
+        afterwards = impatient.tidy(compact=True)
+
+    assert (while_it_reads, afterwards) == (False, True)
 
 
 def test_who_asks_for_what_was_erased_is_told_so(filled: Ledger) -> None:
