@@ -33,7 +33,6 @@ Exit codes:
   3    the configuration is wrong
   4    work remains that will be retried
   5    something needs a person: failed, missing, refused, quarantined
-  6    another mo-sync holds the ledger's duty
   75   nothing could be done now: the gateway or the ledger is out of reach
   130  interrupted
 """

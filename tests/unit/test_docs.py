@@ -9,6 +9,7 @@ import pytest
 
 from mo_sync.cli.commands import COMMANDS
 from mo_sync.cli.ledger import COMMANDS as LEDGER_COMMANDS
+from mo_sync.cli.main import app
 from mo_sync.errors import ExitCode
 from mo_sync.lifecycle import Standing, State
 from mo_sync.settings import Settings
@@ -107,6 +108,14 @@ def test_the_operations_page_explains_every_exit_code() -> None:
     table = section(DOCS / "operations.md", "Exit codes")
 
     assert [int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)] == [*sorted(ExitCode), INTERRUPTED]
+
+
+def test_the_help_tells_every_exit_code_and_no_other() -> None:
+    """It promised a 6 once, which no command ever ended with."""
+    told = app.info.epilog
+
+    assert isinstance(told, str)
+    assert [int(code) for code in re.findall(r"^ +(\d+) ", told, re.MULTILINE)] == [*sorted(ExitCode), INTERRUPTED]
 
 
 def test_log_events_that_the_operations_page_explains_are_logged() -> None:
