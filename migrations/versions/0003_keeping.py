@@ -3,11 +3,19 @@
 import sqlalchemy as sa
 from alembic import op
 
-from mo_sync.ledger.schema import AT_REST, REMARKED, UtcTime
-from mo_sync.ledger.totals import recount
+from mo_sync.ledger.schema import UtcTime
 
 revision = "0003"
 down_revision = "0002"
+
+# As they were when this was written: an old ledger becomes what this revision was, whatever the program says today.
+AT_REST = "state in ('stored', 'quarantined')"
+REMARKED = "state = 'accepted' and reason is not null"
+COUNTS = (
+    "select 'attachment', state, count(*), coalesce(sum(coalesce(size, 0)), 0) from attachment group by state",
+    "select 'event', state, count(*), coalesce(sum(deliveries), 0) from event group by state",
+    "select 'message', 'recorded', count(*), 0 from message having count(*) > 0",
+)
 
 
 def upgrade() -> None:
@@ -41,7 +49,8 @@ def upgrade() -> None:
         comment="How much there is of everything. Triggers keep it, in SQLite; in PostgreSQL it is empty.",
     )
     if op.get_bind().dialect.name == "sqlite":
-        recount(op.get_bind())
+        for counts in COUNTS:
+            op.execute(f"insert into total (kind, state, count, amount) {counts}")
     op.create_table(
         "process",
         sa.Column("worker", sa.Text(), nullable=False, comment="The daemon's own name: host, process id, chance."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import multiprocessing
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from mo_sync.errors import LedgerOutOfReach, LedgerTooNew
 from mo_sync.ledger import Ledger, queries
 from mo_sync.ledger.migrate import HEAD, revision, scripts
 from mo_sync.ledger.schema import metadata
+from mo_sync.ledger.totals import counted, totals
 from mo_sync.ledger.views import COMMENTS
 from mo_sync.settings import Ledger as LedgerSettings
 from tests.contract.conftest import House
@@ -137,12 +139,29 @@ def test_the_scripts_are_where_the_package_looks_for_them() -> None:
     assert Path(scripts(), "versions", "0001_ledger.py").is_file()
 
 
+def test_a_migration_asks_nothing_of_the_program_but_how_times_are_written() -> None:
+    """What it took from today's schema would change, or break, the upgrade of ledgers of years ago."""
+    taken = {
+        f"{node.module}.{name.name}"
+        for script in (scripts() / "versions").glob("*.py")
+        for node in ast.walk(ast.parse(script.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module not in ("alembic", "__future__")
+        for name in node.names
+    }
+
+    assert taken == {"mo_sync.ledger.schema.UtcTime"}
+
+
 _MESSAGE = "insert into message (id, application_id, recorded_at, filed_at) values ('{0}', '{1}', {2}, {2})"
 _ATTACHMENT = (
     "insert into attachment (id, message_id, application_id, position, state, due_at, deadline_at, created_at,"
     " updated_at) values ('{0}', '{1}', '{2}', 0, 'pending', {3}, {3}, {3}, {3})"
 )
 _HELD = "insert into application (id, state, until, reason, updated_at) values ('9', 'held', {0}, 'no credit', {0})"
+_EVENT = (
+    "insert into event (event_key, source, state, message_id, deliveries, received_at, payload)"
+    " values ('E1', 'drop', 'accepted', 'M1', 3, {0}, '{{}}')"
+)
 _THEN = "'2026-11-20T12:00:00.000000Z'"
 _OF_0001 = (
     _MESSAGE.format("M1", "17226", _THEN),
@@ -150,6 +169,7 @@ _OF_0001 = (
     _ATTACHMENT.format("A1", "M1", "17226", _THEN),
     _ATTACHMENT.format("A2", "M2", "9", _THEN),
     _HELD.format(_THEN),
+    _EVENT.format(_THEN),
 )
 
 
@@ -170,7 +190,9 @@ def test_an_older_ledger_keeps_what_it_holds_and_gains_what_it_lacked(
         applications = "select state || ' ' || failures || ' ' || coalesce(reason, '') from application order by id"
         assert column(ledger, applications) == ["active 0 ", "held 0 no credit"]
         recorded(ledger, announced("E3", "M3", ["A3"]))
+        with ledger.read() as connection:
+            assert totals(connection) == counted(connection)
         status = queries.status(ledger, now=NOW)
-        assert (status.attachments["pending"], status.messages, status.events) == (3, 3, {"accepted": 1})
+        assert (status.attachments["pending"], status.messages, status.events) == (3, 3, {"accepted": 2})
         with ledger.read() as connection:
             assert compare_metadata(MigrationContext.configure(connection), metadata) == []
