@@ -13,7 +13,6 @@ from mo_sync.cli.filtering import AsJson
 from mo_sync.cli.output import bytes_text
 from mo_sync.clock import SystemClock
 from mo_sync.errors import ExitCode
-from mo_sync.ledger import Ledger
 from mo_sync.ledger.backup import back_up
 
 __all__ = ["backup"]
@@ -37,7 +36,7 @@ def backup(
     if target.is_dir():
         target /= f"ledger-{SystemClock().now():%Y%m%dT%H%M%SZ}.db"
     done = 0
-    with Ledger.open(context.loaded().settings.ledger) as ledger, output.progress("pages") as bar:
+    with context.ledger() as ledger, output.progress("pages") as bar:
 
         def told(pages: int, of: int) -> None:
             nonlocal done

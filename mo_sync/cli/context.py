@@ -15,6 +15,7 @@ from mo_sync.errors import ConfigurationError
 if TYPE_CHECKING:
     import typer
 
+    from mo_sync.ledger import Ledger
     from mo_sync.log import Choices, Stream
     from mo_sync.settings.load import Loaded
 
@@ -59,6 +60,16 @@ class Context:
                 hint="run mo-sync init, or name a file with --config or MO_SYNC_CONFIG",
             )
         return loaded
+
+    def ledger(self) -> Ledger:
+        """The ledger that is there, to be closed. Raises OutOfReach, ConfigurationError.
+
+        Where there is none, none is made: an empty one would be told, exported and backed up as if it were the ledger,
+        while that is on a disk that is not mounted.
+        """
+        from mo_sync.ledger import Ledger
+
+        return Ledger.open(self.loaded().settings.ledger, make=False)
 
     def reload(self) -> Loaded:
         """The settings as they are written now; a log that was started follows them. Raises ConfigurationError."""

@@ -127,7 +127,7 @@ def _release_applications(context: Context, ids: list[str] | None, *, everyone: 
         hint = "name ids or --state held, or applications with --application or --all-applications"
         raise UsageError("nothing-chosen", "it was not said what to release", hint=hint)
     output = context.output(as_json=as_json)
-    with Ledger.open(context.loaded().settings.ledger) as ledger:
+    with context.ledger() as ledger:
         released = applications.release(ledger, now=SystemClock().now(), ids=ids or ())
     if output.as_json:
         output.json({"released": released})
@@ -154,8 +154,7 @@ def _do(context: Context, wished: _Wish, *, dry_run: bool, as_json: bool) -> int
         hint = "name ids, or say which with --state, --application, --since, --until, --from, --to, --error, or --all"
         raise UsageError("nothing-chosen", f"it was not said what to {deed}", hint=hint)
     output = context.output(as_json=as_json)
-    settings = context.loaded().settings
-    with Ledger.open(settings.ledger) as ledger:
+    with context.ledger() as ledger:
         named = [_named(ledger, name) for name in wished.wanted]
         choice = Choice(
             ids=[story.id for story in named if story.kind == "attachment"],

@@ -86,12 +86,12 @@ def erase(
     Example: mo-sync ledger erase --from +14085550100 --reason "request 4711" --vacuum
     """
     context = context_of(ctx)
-    output, settings = context.output(as_json=as_json), context.loaded().settings
+    output = context.output(as_json=as_json)
     context.start_log()
     numbers = _numbers(sender)
     if not wanted and not numbers:
         raise UsageError("nothing-chosen", "it was not said what to erase", hint="name ids, or a number with --from")
-    with Ledger.open(settings.ledger) as ledger:
+    with context.ledger() as ledger:
         chosen, names = _chosen(ledger, wanted or [], numbers)
         if dry_run or not _agreed(output, chosen, yes=yes):
             _tell_scope(output, chosen, dry_run=dry_run)

@@ -17,7 +17,6 @@ from mo_sync.cli.formats import Form, lines, parquet
 from mo_sync.cli.listing import masked
 from mo_sync.cli.output import Output, printable
 from mo_sync.errors import ExitCode, OutOfReach, UsageError
-from mo_sync.ledger import Ledger
 from mo_sync.ledger.exports import HEEDED, Kind, columns_of, streamed
 from mo_sync.ledger.filters import Filters
 from mo_sync.wholefile import written
@@ -53,7 +52,7 @@ def export(
         raise UsageError("output-missing", "parquet is no text", item="--format", hint="name a file with --output")
     output = context.output()
     columns = columns_of(kind)
-    with Ledger.open(context.loaded().settings.ledger) as ledger, streamed(ledger, kind, filters) as found:
+    with context.ledger() as ledger, streamed(ledger, kind, filters) as found:
         rows = (row if reveal else _veiled(row) for row in found)
         if to_file is None:
             _speak(output, lines(form, columns, rows))

@@ -47,7 +47,7 @@ def follow(
     if cursor is not None and beginning:
         raise UsageError("two-choices", "it was said twice where to begin", item="--from-beginning")
     stop = threading.Event()
-    with Ledger.open(context.loaded().settings.ledger) as ledger, heard(_SIGNALS, lambda _: stop.set()):
+    with context.ledger() as ledger, heard(_SIGNALS, lambda _: stop.set()):
         place, horizon = _first(ledger, cursor, beginning=beginning), Horizon(ledger)
         looks = 0
         while not (stop.is_set() or output.reader_gone):

@@ -16,7 +16,7 @@ from mo_sync.cli.output import Output, age, bytes_text, local_time
 from mo_sync.cli.story import timeline
 from mo_sync.clock import SystemClock
 from mo_sync.errors import ExitCode
-from mo_sync.ledger import Ledger, queries
+from mo_sync.ledger import queries
 from mo_sync.ledger.filters import Filters
 from mo_sync.ledger.queries import ProcessRow, Status
 from mo_sync.lifecycle import Standing
@@ -34,7 +34,7 @@ def status(ctx: typer.Context, *, as_json: AsJson = False, utc: Utc = False) -> 
     """
     context, now = context_of(ctx), SystemClock().now()
     output = context.output(as_json=as_json)
-    with _opened(context) as ledger:
+    with context.ledger() as ledger:
         found = queries.status(ledger, now=now)
     free = _free_bytes(context)
     if output.as_json:
@@ -69,7 +69,7 @@ def list_(
         filters = replace(filters, states=(*filters.states, *queries.PROBLEMS))
     output = context.output(as_json=as_json)
     most = None if everything else limit
-    with _opened(context) as ledger:
+    with context.ledger() as ledger:
         found = queries.list_attachments(ledger, filters, limit=most and most + 1)
         others = queries.other_problems(ledger, filters, limit=most and most + 1) if not_only_files else []
     if most is not None and max(len(found), len(others)) > most:
@@ -100,7 +100,7 @@ def show(
     """
     context, now = context_of(ctx), SystemClock().now()
     output = context.output(as_json=as_json)
-    with _opened(context) as ledger:
+    with context.ledger() as ledger:
         story = queries.find_story(ledger, wanted)
     if output.as_json:
         output.json(masked(asdict(story), reveal=reveal))
@@ -108,10 +108,6 @@ def show(
     for line in timeline(story, now=now, utc=utc, reveal=reveal):
         output.say(line)
     return ExitCode.SETTLED
-
-
-def _opened(context: Context) -> Ledger:
-    return Ledger.open(context.loaded().settings.ledger)
 
 
 def _free_bytes(context: Context) -> int | None:

@@ -38,7 +38,7 @@ def prune(ctx: typer.Context, *, dry_run: DryRun = False, as_json: AsJson = Fals
         hint = "say in [retention] for how long things are kept: docs/configuration.md"
         raise UsageError("nothing-to-prune", "everything is kept for ever here", item="retention", hint=hint)
     stopped: list[int] = []
-    with Ledger.open(settings.ledger) as ledger:
+    with context.ledger() as ledger:
         found = upkeep.prunable(ledger, kept, now=clock.now())
         if dry_run:
             pruned = found

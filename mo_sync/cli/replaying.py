@@ -54,7 +54,7 @@ def replay_events(
         hint = "name events, or say which with --state rejected"
         raise UsageError("nothing-chosen", "it was not said what to read again", hint=hint)
     counts: Counter[str] = Counter()
-    with Ledger.open(settings.ledger) as ledger, output.progress("events") as bar:
+    with context.ledger() as ledger, output.progress("events") as bar:
         keys = [_event(ledger, name) for name in wanted or []]
         which = Which(keys, states, since=when(since, now), until=when(until, now))
         bar.expect(replayable_count(ledger, which))

@@ -16,7 +16,6 @@ from mo_sync.cli.filtering import AsJson
 from mo_sync.cli.output import Output, bytes_text
 from mo_sync.clock import SystemClock
 from mo_sync.errors import ExitCode, UsageError
-from mo_sync.ledger import Ledger
 from mo_sync.ledger.verification import settled_count
 from mo_sync.presence import worker_name
 from mo_sync.signals import heard
@@ -57,33 +56,31 @@ def verify(
     with contextlib.suppress(OSError):  # a sandbox may forbid it
         os.nice(_NICE)
     stopped: list[int] = []
-    store = open_store(settings.store, worker=worker_name())
-    try:
-        with Ledger.open(settings.ledger) as ledger, heard([signal.SIGINT, signal.SIGTERM], stopped.append):
-            with output.progress("files") as bar:
-                bar.expect(int(settled_count(ledger) * share))
-                verified = upkeep.verify(
-                    ledger,
-                    store,
-                    clock=clock,
-                    share=share,
-                    orphans=share >= 1.0,
-                    force=force,
-                    stop=lambda: bool(stopped),
-                    told=lambda _: bar.advance(1),
-                )
-            if repair and not force:
-                upkeep.refuse_many_orphans(verified)
-            if repair:
-                who, patience_s = by_whom(None, context.environ).who or "", settings.retry.give_up_after
-                verified.found = [
-                    one
-                    if stopped
-                    else upkeep.repair(ledger, store, one, clock=clock, give_up_after_s=patience_s, who=who)
-                    for one in verified.found
-                ]
-    finally:
-        store.close()
+    with (
+        context.ledger() as ledger,
+        contextlib.closing(open_store(settings.store, worker=worker_name())) as store,
+        heard([signal.SIGINT, signal.SIGTERM], stopped.append),
+    ):
+        with output.progress("files") as bar:
+            bar.expect(int(settled_count(ledger) * share))
+            verified = upkeep.verify(
+                ledger,
+                store,
+                clock=clock,
+                share=share,
+                orphans=share >= 1.0,
+                force=force,
+                stop=lambda: bool(stopped),
+                told=lambda _: bar.advance(1),
+            )
+        if repair and not force:
+            upkeep.refuse_many_orphans(verified)
+        if repair:
+            who, patience_s = by_whom(None, context.environ).who or "", settings.retry.give_up_after
+            verified.found = [
+                one if stopped else upkeep.repair(ledger, store, one, clock=clock, give_up_after_s=patience_s, who=who)
+                for one in verified.found
+            ]
     _tell(output, verified)
     if stopped:
         return 128 + stopped[0]

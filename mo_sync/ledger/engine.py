@@ -64,13 +64,16 @@ _SHORTEST_STATEMENT_S: Final = 10.0
 _TRY_AGAIN_S: Final = 0.05
 
 
-def connect(settings: LedgerSettings) -> Engine:
-    """An engine for ``settings.url``; it connects when first used. Raises ConfigurationError."""
+def connect(settings: LedgerSettings, *, make: bool = True) -> Engine:
+    """An engine for ``settings.url``; it connects when first used. Raises ConfigurationError.
+
+    Unless it may ``make`` SQLite's file, connecting raises LedgerOutOfReach ``ledger-missing`` where there is none.
+    """
     url = _url(settings.url)
     try:
         if url.get_backend_name() == "postgresql":
             return _postgresql(url, settings)
-        return _sqlite(url, settings)
+        return _sqlite(url, settings, make=make)
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             "ledger-driver-missing",
@@ -158,11 +161,11 @@ def _postgresql(url: URL, settings: LedgerSettings) -> Engine:
     return engine
 
 
-def _sqlite(url: URL, settings: LedgerSettings) -> Engine:
+def _sqlite(url: URL, settings: LedgerSettings, *, make: bool) -> Engine:
     # Parameters are bodies and phone numbers: no error may quote them.
     engine = create_engine(url, connect_args={"timeout": settings.busy_timeout}, hide_parameters=True)
     engine.dialect.statement_compiler = _Compiler
-    watch(engine, Path(str(url.database)))
+    watch(engine, Path(str(url.database)), make=make)
 
     @event.listens_for(engine, "connect")
     def set_up(connection: Any, _: Any) -> None:

@@ -38,14 +38,17 @@ class Ledger:
         self._writer = threading.Lock() if self.dialect == "sqlite" else contextlib.nullcontext()
 
     @classmethod
-    def open(cls, settings: LedgerSettings, *, migrate: bool = True) -> Ledger:
-        """Open the ledger, and make or migrate it if it is new or older.
+    def open(cls, settings: LedgerSettings, *, make: bool = True, migrate: bool = True) -> Ledger:
+        """Open the ledger; ``make`` it where there is none, ``migrate`` it if it is older. Who may not migrate may not
+        make one either.
 
-        Raises LedgerOutOfReach, LedgerTooNew, or ConfigurationError for a URL that cannot be one.
+        Raises LedgerOutOfReach, which is ``ledger-missing`` where there is none and none is to be made; LedgerTooNew;
+        or ConfigurationError for a URL that cannot be one.
         """
-        ledger = cls(connect(settings))
+        make = make and migrate
+        ledger = cls(connect(settings, make=make))
         try:
-            bring_up_to_date(ledger.begin, ledger.read, name=ledger.name, migrate=migrate)
+            bring_up_to_date(ledger.begin, ledger.read, name=ledger.name, make=make, migrate=migrate)
         except BaseException:
             ledger.close()
             raise

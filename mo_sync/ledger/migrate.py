@@ -15,6 +15,7 @@ from sqlalchemy import Connection, inspect
 
 from mo_sync.errors import LedgerOutOfReach, LedgerTooNew
 from mo_sync.ledger.dialect import lock_for_migration
+from mo_sync.ledger.ownfile import missing
 
 __all__ = ["HEAD", "bring_up_to_date", "revision", "scripts"]
 
@@ -36,21 +37,24 @@ def revision(connection: Connection) -> str | None:
     return connection.exec_driver_sql("select version_num from alembic_version").scalar_one_or_none()
 
 
-def bring_up_to_date(begin: Transaction, read: Transaction, *, name: str, migrate: bool) -> None:
-    """Migrate if the ledger is new or older; when ``migrate`` is false, say so instead.
+def bring_up_to_date(begin: Transaction, read: Transaction, *, name: str, make: bool, migrate: bool) -> None:
+    """Migrate if the ledger is new or older; where ``make`` or ``migrate`` is false, say so instead.
 
-    Raises LedgerTooNew for one that a newer program wrote, LedgerOutOfReach for an older one that may not be migrated.
-    Many processes may call this at once: one migrates, the others wait and find it done.
+    Raises LedgerTooNew for one that a newer program wrote, LedgerOutOfReach for one that is not there and may not be
+    made, or is older and may not be migrated. Many processes may call this at once: one migrates, the others wait and
+    find it done.
     """
     with read() as connection:
         found = revision(connection)
     if found == HEAD:
         return
+    if found is None and not make:
+        raise missing(name)
     _refuse_newer(found, name)
     if not migrate:
         raise LedgerOutOfReach(
             "ledger-outdated",
-            f"the ledger is at revision {found or 'none'} and this program wants {HEAD}",
+            f"the ledger is at revision {found} and this program wants {HEAD}",
             item=name,
             hint="run mo-sync init",
         )

@@ -15,14 +15,20 @@ from sqlalchemy import Connection, Engine, event
 
 from mo_sync.errors import LedgerOutOfReach
 
-__all__ = ["still_there", "watch"]
+__all__ = ["missing", "still_there", "watch"]
 
 _FILE: Final = "mo-sync-file"
 _MODE: Final = 0o640
 
 
-def watch(engine: Engine, path: Path) -> None:
-    """Let ``engine`` make its file, and connect to that one only.
+def missing(item: str) -> LedgerOutOfReach:
+    """Said by whoever wants the ledger that is there, and finds none."""
+    hint = "see ledger.url, and whether its disk is mounted; a new one is made by mo-sync init"
+    return LedgerOutOfReach("ledger-missing", "there is no ledger", item=item, hint=hint)
+
+
+def watch(engine: Engine, path: Path, *, make: bool) -> None:
+    """Let ``engine`` make its file, if it is to ``make`` one, and connect to that one only.
 
     Not to another one that took its place either: when the connections to the old file are closed, SQLite removes the
     write-ahead log by its name, and that would then be the new one's ("How To Corrupt", sqlite.org, 2.4).
@@ -30,7 +36,7 @@ def watch(engine: Engine, path: Path) -> None:
     first: tuple[int, int] | None = None
 
     @event.listens_for(engine, "do_connect")
-    def make(*_: Any) -> None:
+    def find(*_: Any) -> None:
         """The file, made by us rather than by SQLite, is never readable by everybody.
 
         One that is there is never opened: closing it again would drop every lock that this process has on it, and
@@ -39,6 +45,9 @@ def watch(engine: Engine, path: Path) -> None:
         """
         if first is not None:
             _look(path, first)
+            return
+        if not make:
+            _refuse_nothing(path)
             return
         with contextlib.suppress(OSError):
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE))
@@ -55,6 +64,18 @@ def still_there(connection: Connection) -> None:
     path, known = connection.info.get(_FILE, (None, None))
     if path is not None:
         _look(path, known)
+
+
+def _refuse_nothing(path: Path) -> None:
+    """SQLite would take a name that leads nowhere, and a file of no bytes, for a database with nothing in it."""
+    try:
+        size = path.stat().st_size
+    except (FileNotFoundError, NotADirectoryError):
+        size = 0
+    except OSError:  # of this SQLite knows to say more
+        return
+    if not size:
+        raise missing(str(path))
 
 
 def _look(path: Path, known: tuple[int, int] | None) -> None:

@@ -24,9 +24,9 @@ class House:
     kind: str
     url: str
 
-    def open(self, *, busy_timeout: float = 10.0, migrate: bool = True) -> Ledger:
+    def open(self, *, busy_timeout: float = 10.0, make: bool = True, migrate: bool = True) -> Ledger:
         """Open it, as another process would."""
-        return Ledger.open(LedgerSettings(url=self.url, busy_timeout=busy_timeout), migrate=migrate)
+        return Ledger.open(LedgerSettings(url=self.url, busy_timeout=busy_timeout), make=make, migrate=migrate)
 
 
 @pytest.fixture(scope="session")

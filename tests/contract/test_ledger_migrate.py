@@ -101,20 +101,55 @@ def test_a_ledger_of_a_newer_program_is_refused_and_left_as_it_is(house: House, 
     assert HEAD in caught.value.summary
 
 
-def test_who_may_not_migrate_says_so_and_makes_nothing(bare_house: House) -> None:
-    with pytest.raises(LedgerOutOfReach, match="ledger-outdated") as caught:
-        bare_house.open(migrate=False)
+@pytest.mark.parametrize("may", [{"make": False}, {"migrate": False}])
+def test_who_wants_the_ledger_that_is_there_makes_none(bare_house: House, tmp_path: Path, may: dict[str, bool]) -> None:
+    """An empty one would be told, or backed up over the last good copy, while its disk is not mounted."""
+    for _ in range(2):
+        with pytest.raises(LedgerOutOfReach, match="ledger-missing") as caught:
+            bare_house.open(**may)
 
-    assert caught.value.hint == "run mo-sync init"
-    with pytest.raises(LedgerOutOfReach, match="ledger-outdated"):
-        bare_house.open(migrate=False)
+    assert caught.value.exit_code == 75
+    assert "mounted" in str(caught.value.hint)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_of_no_bytes_is_no_ledger_and_stays_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    path.touch()
+
+    with pytest.raises(LedgerOutOfReach, match="ledger-missing") as caught:
+        Ledger.open(LedgerSettings(url=f"sqlite:///{path}"), make=False)
+
+    assert caught.value.item == str(path)
+    assert [(found.name, found.stat().st_size) for found in tmp_path.iterdir()] == [("ledger.db", 0)]
+
+
+def test_a_database_of_somebody_else_is_no_ledger_either(bare_house: House) -> None:
+    with bare_house.open() as ledger, ledger.begin() as connection:
+        connection.exec_driver_sql("drop table alembic_version")
+
+    with pytest.raises(LedgerOutOfReach, match="ledger-missing"):
+        bare_house.open(make=False)
+
+
+def test_who_makes_none_migrates_an_older_one_all_the_same(bare_house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mo_sync.ledger.migrate.HEAD", "0002")
+    for today in ("views", "totals"):
+        monkeypatch.setattr(f"mo_sync.ledger.{today}.create", lambda connection: None)
+    bare_house.open().close()
+    monkeypatch.undo()
+
+    with bare_house.open(make=False) as ledger:
+        assert at(ledger) == HEAD
 
 
 def test_an_older_ledger_is_not_migrated_by_who_may_not(house: House) -> None:
     put_at(house, "0000")
 
-    with pytest.raises(LedgerOutOfReach, match="at revision 0000 and this program wants"):
+    with pytest.raises(LedgerOutOfReach, match="at revision 0000 and this program wants") as caught:
         house.open(migrate=False)
+
+    assert caught.value.hint == "run mo-sync init"
 
 
 def test_a_migration_that_fails_leaves_a_new_ledger_that_can_be_tried_again(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,9 @@ import structlog
 import typer
 
 from mo_sync.cli.context import Context, context_of
-from mo_sync.errors import ConfigurationError
+from mo_sync.cli.ledger import COMMANDS
+from mo_sync.cli.main import app
+from mo_sync.errors import ConfigurationError, LedgerOutOfReach
 
 
 @pytest.fixture(autouse=True)
@@ -97,3 +100,36 @@ def test_a_command_finds_it_in_its_context(tmp_path: Path) -> None:
     typer.main.get_command(app).main([], standalone_mode=False, obj=made)
 
     assert found == [made]
+
+
+WORDS = {
+    "show": ["A1"],
+    "retry": ["--all"],
+    "hold": ["--all"],
+    "release": ["--all-applications"],
+    "cancel": ["--all"],
+    "erase": ["A1", "--yes"],
+    "export": ["events"],
+    "follow": ["--once"],
+    "backup": ["backup.db", "--force"],
+    "replay": ["--state", "rejected"],
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_where_there_is_no_ledger_a_command_about_it_makes_none(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backup by force put an empty one in the place of the last good copy."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "nice", lambda _: None)
+    (tmp_path / "mo-sync.toml").write_text('[retention]\nstored = "1d"\n')
+    (tmp_path / "backup.db").write_text("the last good copy")
+    command = typer.main.get_command(app)
+
+    with pytest.raises(LedgerOutOfReach, match="ledger-missing") as caught:
+        command.main(["ledger", name, *WORDS.get(name, [])], standalone_mode=False, obj=context(tmp_path))
+
+    assert caught.value.exit_code == 75
+    assert (tmp_path / "backup.db").read_text() == "the last good copy"
+    assert {path.name for path in tmp_path.iterdir()} == {"mo-sync.toml", "backup.db"}
