@@ -20,8 +20,9 @@ from mo_sync.ledger.verification import settled_count
 from mo_sync.presence import worker_name
 from mo_sync.signals import heard
 from mo_sync.store import open_store
+from mo_sync.upkeep import repair as mending
 from mo_sync.upkeep import verify as upkeep
-from mo_sync.upkeep.verify import Verified
+from mo_sync.upkeep.verify import Found, Mended, Verified
 
 __all__ = ["verify"]
 
@@ -74,17 +75,21 @@ def verify(
                 told=lambda _: bar.advance(1),
             )
         if repair and not force:
-            upkeep.refuse_many_orphans(verified)
+            mending.refuse_many_orphans(verified)
         if repair:
             who, patience_s = by_whom(None, context.environ).who or "", settings.retry.give_up_after
             verified.found = [
-                one if stopped else upkeep.repair(ledger, store, one, clock=clock, give_up_after_s=patience_s, who=who)
+                one if stopped else mending.repair(ledger, store, one, clock=clock, give_up_after_s=patience_s, who=who)
                 for one in verified.found
             ]
     _tell(output, verified)
     if stopped:
         return 128 + stopped[0]
-    return ExitCode.SETTLED if all(one.mended for one in verified.found) else ExitCode.NEEDS_A_PERSON
+    return ExitCode.SETTLED if all(map(_is_well, verified.found)) else ExitCode.NEEDS_A_PERSON
+
+
+def _is_well(found: Found) -> bool:
+    return found.mended in (Mended.DONE, Mended.CHANGED)
 
 
 def _share(text: str) -> float:
@@ -108,13 +113,15 @@ def _tell(output: Output, verified: Verified) -> None:
                 "attachment": one.filed.id if one.filed else None,
                 "detail": one.detail,
                 "mended": one.mended,
+                "remark": one.remark,
             }
             for one in verified.found
         ]
         document = {"files": verified.files, "bytes": verified.bytes, "resting": verified.resting}
         output.json({**document, "whole": verified.whole, "faults": faults, "found": found})
         return
-    rows = [(one.fault, one.key, one.detail, one.mended or "") for one in verified.found[:_SHOWN]]
+    worst_first = sorted(verified.found, key=_is_well)
+    rows = [(one.fault, one.key, one.detail, one.remark) for one in worst_first[:_SHOWN]]
     if rows:
         output.table(("fault", "file", "detail", "mended"), rows, whole=("fault", "file"))
         if len(verified.found) > _SHOWN:
@@ -123,5 +130,7 @@ def _tell(output: Output, verified: Verified) -> None:
     summed = ", ".join(f"{count:,} {fault}" for fault, count in sorted(faults.items())) or "all is well"
     looked = f"{verified.files:,} files looked at ({bytes_text(verified.bytes)})"
     output.say(f"{looked}: {summed}" if verified.whole else f"interrupted: {looked} so far: {summed}")
-    if verified.found and not all(one.mended for one in verified.found):
+    if any(one.mended is None for one in verified.found):
         output.say("to mend it: mo-sync ledger verify --repair")
+    if left := sum(one.mended is Mended.LEFT for one in verified.found):
+        output.say(f"{left:,} could not be mended")

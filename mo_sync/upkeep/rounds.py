@@ -22,8 +22,9 @@ from mo_sync.settings import Settings
 from mo_sync.store import Store
 from mo_sync.upkeep.erase import finish
 from mo_sync.upkeep.prune import prune
+from mo_sync.upkeep.repair import repair
 from mo_sync.upkeep.silence import listen
-from mo_sync.upkeep.verify import Fault, Found, repair, verify
+from mo_sync.upkeep.verify import Fault, Found, Mended, verify
 
 __all__ = ["Rounds"]
 
@@ -131,11 +132,16 @@ class Rounds:
         mended = [self._mended(found) for found in verified.found]
         for found in mended:
             _log.error(
-                "verify.fault", fault=found.fault.value, file=found.key, detail=found.detail, mended=found.mended
+                "verify.fault",
+                fault=found.fault.value,
+                file=found.key,
+                detail=found.detail,
+                mended=found.mended,
+                remark=found.remark,
             )
         faults = Counter(found.fault.value for found in mended)
         _log.info("verify.done", files=verified.files, bytes=verified.bytes, whole=verified.whole, **faults)
-        return any(found.mended for found in mended)
+        return any(found.mended is Mended.DONE for found in mended)
 
     def _mended(self, found: Found) -> Found:
         """What cannot be read may be readable again tomorrow: that is for a person."""

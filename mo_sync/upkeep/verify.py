@@ -6,23 +6,21 @@ import hashlib
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from itertools import islice
 from typing import Final
 
 from mo_sync.clock import Clock
-from mo_sync.errors import LedgerOutOfReach, StoreOutOfReach, UsageError
+from mo_sync.errors import LedgerOutOfReach, StoreOutOfReach
 from mo_sync.ledger import Ledger
-from mo_sync.ledger.erasure import erased_by_now
 from mo_sync.ledger.verification import (
     Filed,
     filed,
     found_whole,
     known_locations,
     put_undated_first,
-    send_back,
     settled_count,
     still,
     unsettled,
@@ -31,7 +29,7 @@ from mo_sync.store import Store
 from mo_sync.store.base import Resting
 from mo_sync.upkeep.bare import looks_empty, nothing_rests
 
-__all__ = ["Fault", "Found", "Verified", "refuse_many_orphans", "repair", "verify"]
+__all__ = ["Fault", "Found", "Mended", "Verified", "id_in", "too_many", "verify"]
 
 _AT_ONCE: Final = 500
 _CHUNK: Final = 1024 * 1024
@@ -55,15 +53,28 @@ class Fault(StrEnum):
 _GONE: Final = (Fault.MISSING, Fault.UNREADABLE)
 
 
+class Mended(StrEnum):
+    """What came of mending a fault."""
+
+    DONE = "done"
+    """It is fetched again, or was moved away."""
+    LEFT = "left"
+    """It is as it was."""
+    CHANGED = "changed"
+    """By then there was nothing to be mended any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One fault. ``filed`` is what the ledger says of it, which of an orphan is nothing; ``mended`` what was done."""
+    """One fault. ``filed`` is what the ledger says of it, which of an orphan is nothing; ``mended`` what came of
+    mending it (None: nobody tried), and ``remark`` says that in words."""
 
     fault: Fault
     key: str
     detail: str
     filed: Filed | None = None
-    mended: str | None = None
+    mended: Mended | None = None
+    remark: str = ""
 
 
 @dataclass(slots=True)
@@ -127,61 +138,9 @@ def verify(
     return verified
 
 
-def refuse_many_orphans(verified: Verified) -> None:
-    """Before a repair: so many files that the ledger does not know mean that this is not the store's ledger, or an
-    older copy of it, and to move them away would take from the store what is to be found again. Raises UsageError."""
-    orphans = sum(one.fault is Fault.ORPHAN for one in verified.found)
-    if orphans > _SUSPICIOUS and orphans > _SUSPICIOUS_SHARE * verified.resting:
-        summary = f"it does not know {orphans:,} of {verified.resting:,} files"
-        hint = "see ledger.url, and whether it is an old copy (then its events come in first); --force goes on"
-        raise UsageError("ledger-looks-old", summary, item="the ledger", hint=hint)
-
-
-def repair(ledger: Ledger, store: Store, found: Found, *, clock: Clock, give_up_after_s: float, who: str) -> Found:
-    """Have a missing or damaged file fetched again, move a damaged or an orphaned one to ``lost+found/``, and remove
-    one that was erased.
-
-    What changed since it was found is left alone. A stop in the middle leaves a file that is missing, which the next
-    run finds. Raises LedgerOutOfReach.
-    """
-    changed = not still(ledger, found.filed) if found.filed is not None else _is_known(ledger, found.key)
-    if changed:
-        return replace(found, mended="left alone: it changed meanwhile")
-    done: list[str] = []
-    if found.fault is not Fault.MISSING:
-        # First of all: once it may be fetched again, what lies there may be the new one.
-        done.append(_cleared(ledger, store, found))
-    if found.filed is not None:
-        reason = f"{found.fault} in the store: {found.detail}"
-        sent_back = send_back(
-            ledger, found.filed, now=clock.now(), give_up_after_s=give_up_after_s, reason=reason, who=who
-        )
-        done.append("it is fetched again" if sent_back else "it changed meanwhile")
-    return replace(found, mended="; ".join(done))
-
-
-def _is_known(ledger: Ledger, key: str) -> bool:
-    return bool(known_locations(ledger, [key]) or unsettled(ledger, [_id_in(key)]))
-
-
-def _cleared(ledger: Ledger, store: Store, found: Found) -> str:
-    """What was erased is kept nowhere, also if a process that was killed put it there afterwards."""
-    if found.fault is not Fault.ORPHAN or not erased_by_now(ledger, [_id_in(found.key)]):
-        return _moved(store, found.key)
-    try:
-        store.purge(found.key)
-    except OSError as error:
-        return f"it was erased, and cannot be removed ({error.strerror})"
-    return "it was erased, and is removed again"
-
-
-def _moved(store: Store, key: str) -> str:
-    try:
-        return f"what lay there is now {store.set_aside(key)}"
-    except FileNotFoundError:
-        return "nothing lies there any more"
-    except OSError as error:
-        return f"what lies there cannot be moved away ({error.strerror})"
+def too_many(count: int, of: int) -> bool:
+    """Whether so many of so many are wrong that it is rather ledger and store that do not belong together."""
+    return count > _SUSPICIOUS and count > _SUSPICIOUS_SHARE * of
 
 
 def _chosen(ledger: Ledger, share: float, *, before: datetime) -> Iterator[Filed]:
@@ -257,7 +216,7 @@ def _sha256(store: Store, key: str, stop: Callable[[], bool]) -> str:
 
 
 def _refuse_an_empty_store(verified: Verified) -> None:
-    if verified.gone > _SUSPICIOUS and verified.gone > _SUSPICIOUS_SHARE * verified.files:
+    if too_many(verified.gone, verified.files):
         raise _empty(verified)
 
 
@@ -275,7 +234,7 @@ def _empty(verified: Verified) -> StoreOutOfReach:
 
 def _orphans(ledger: Ledger, batch: Sequence[Resting], *, before: float) -> list[Found]:
     """Most are known by the attachment id in their name; for the others the ledger is read through."""
-    ids = {resting.key: _id_in(resting.key) for resting in batch}
+    ids = {resting.key: id_in(resting.key) for resting in batch}
     known = known_locations(ledger, list(ids), ids=set(ids.values()))
     strangers = [resting for resting in batch if resting.key not in known and resting.modified_at < before]
     if not strangers:
@@ -289,10 +248,10 @@ def _orphans(ledger: Ledger, batch: Sequence[Resting], *, before: float) -> list
     ]
 
 
-def _id_in(key: str) -> str:
+def id_in(key: str) -> str:
     """The attachment id in a file's name, ``0-<id>.jpg``; an odd one stands there as its hash.
 
-    >>> _id_in("2026/11/20/M1/0-Mno4X.ayql.jpg")
+    >>> id_in("2026/11/20/M1/0-Mno4X.ayql.jpg")
     'Mno4X.ayql'
     """
     return key.rpartition("/")[2].partition("-")[2].rpartition(".")[0]

@@ -1,0 +1,78 @@
+"""What is done about a fault that verify found: have the file fetched again, move away what lies in its place, and remove what was erased."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mo_sync.clock import Clock
+from mo_sync.errors import UsageError
+from mo_sync.ledger import Ledger
+from mo_sync.ledger.erasure import erased_by_now
+from mo_sync.ledger.verification import known_locations, send_back, still, unsettled
+from mo_sync.store import Store
+from mo_sync.upkeep.verify import Fault, Found, Mended, Verified, id_in, too_many
+
+__all__ = ["refuse_many_orphans", "repair"]
+
+
+def refuse_many_orphans(verified: Verified) -> None:
+    """Before a repair: so many files that the ledger does not know mean that this is not the store's ledger, or an
+    older copy of it, and to move them away would take from the store what is to be found again. Raises UsageError."""
+    orphans = sum(one.fault is Fault.ORPHAN for one in verified.found)
+    if too_many(orphans, verified.resting):
+        summary = f"it does not know {orphans:,} of {verified.resting:,} files"
+        hint = "see ledger.url, and whether it is an old copy (then its events come in first); --force goes on"
+        raise UsageError("ledger-looks-old", summary, item="the ledger", hint=hint)
+
+
+def repair(ledger: Ledger, store: Store, found: Found, *, clock: Clock, give_up_after_s: float, who: str) -> Found:
+    """Have a missing or damaged file fetched again, move a damaged or an orphaned one to ``lost+found/``, and remove
+    one that was erased.
+
+    What changed since it was found is left alone. A stop in the middle leaves a file that is missing, which the next
+    run finds. Raises LedgerOutOfReach.
+    """
+    if found.filed is None:
+        return _moved_away(ledger, store, found)
+    if not still(ledger, found.filed):
+        return _left_alone(found)
+    moved: list[str] = []
+    if found.fault is not Fault.MISSING:
+        # First of all: once it may be fetched again, what lies there may be the new one.
+        moved.append(_moved(store, found.key)[1])
+    reason = f"{found.fault} in the store: {found.detail}"
+    if send_back(ledger, found.filed, now=clock.now(), give_up_after_s=give_up_after_s, reason=reason, who=who):
+        return replace(found, mended=Mended.DONE, remark="; ".join([*moved, "it is fetched again"]))
+    if not moved:
+        return _left_alone(found)
+    return replace(found, mended=Mended.LEFT, remark="; ".join([*moved, "it changed meanwhile"]))
+
+
+def _moved_away(ledger: Ledger, store: Store, found: Found) -> Found:
+    if known_locations(ledger, [found.key]) or unsettled(ledger, [id_in(found.key)]):
+        return _left_alone(found)
+    # What was erased is kept nowhere, also if a process that was killed put it there afterwards.
+    erased = bool(erased_by_now(ledger, [id_in(found.key)]))
+    mended, remark = _removed(store, found.key) if erased else _moved(store, found.key)
+    return replace(found, mended=mended, remark=remark)
+
+
+def _left_alone(found: Found) -> Found:
+    return replace(found, mended=Mended.CHANGED, remark="left alone: it changed meanwhile")
+
+
+def _removed(store: Store, key: str) -> tuple[Mended, str]:
+    try:
+        store.purge(key)
+    except OSError as error:
+        return Mended.LEFT, f"it was erased, and cannot be removed ({error.strerror})"
+    return Mended.DONE, "it was erased, and is removed again"
+
+
+def _moved(store: Store, key: str) -> tuple[Mended, str]:
+    try:
+        return Mended.DONE, f"what lay there is now {store.set_aside(key)}"
+    except FileNotFoundError:
+        return Mended.CHANGED, "nothing lies there any more"
+    except OSError as error:
+        return Mended.LEFT, f"what lies there cannot be moved away ({error.strerror})"

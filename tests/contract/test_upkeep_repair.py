@@ -1,0 +1,123 @@
+"""What is done about a file that is not as the ledger says, on every database: and what of it is called mended."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from mo_sync.ledger import Ledger
+from mo_sync.ledger.claims import claim, settle
+from mo_sync.store import LocalStore, Placed, Placement
+from mo_sync.upkeep.repair import repair
+from mo_sync.upkeep.verify import Fault, Found, Mended, verify
+from tests.clocks import HandClock
+from tests.ledgers import GIVE_UP_AFTER_S, announced, column, recorded, settlement, stored
+from tests.stores import put_in_place
+
+CONTENT = b"a picture, as it came from the gateway"
+BAD = b"A PICTURE, as it came from the gateway"
+LONG_AGO_S = 1_000_000_000.0
+
+
+@dataclass
+class Kept:
+    """A ledger and a store that agree about some files, and the means to fetch one again."""
+
+    ledger: Ledger
+    store: LocalStore
+    clock: HandClock
+
+    def fetch(self) -> None:
+        """What is due is fetched and settled, as the reconciler does."""
+        for lease in claim(self.ledger, worker="w", count=99, now=self.clock.now(), lease_s=60):
+            outcome = stored(lease, size=len(CONTENT), sha256=hashlib.sha256(CONTENT).hexdigest())
+            staged = self.store.stage(lease.lease)
+            staged.write(CONTENT)
+            staged.finish()
+            assert isinstance(put_in_place(self.store, Placement(staged, outcome.key)), Placed)
+            assert settle(self.ledger, [settlement(lease, outcome, now=self.clock.now())], worker="w") == [True]
+
+    def path(self, name: str) -> Path:
+        return self.store.root / f"2026/11/19/M{name}/0-A{name}.jpg"
+
+    def found(self) -> list[Found]:
+        return verify(self.ledger, self.store, clock=self.clock).found
+
+    def repaired(self, found: Found) -> Found:
+        return repair(self.ledger, self.store, found, clock=self.clock, give_up_after_s=GIVE_UP_AFTER_S, who="somebody")
+
+    def states(self) -> dict[str, str]:
+        names = column(self.ledger, "select id from attachment order by id")
+        return dict(zip(names, column(self.ledger, "select state from attachment order by id"), strict=True))
+
+
+@pytest.fixture
+def kept(ledger: Ledger, tmp_path: Path) -> Iterator[Kept]:
+    store = LocalStore(tmp_path / "media", "w")
+    made = Kept(ledger, store, HandClock())
+    recorded(ledger, *(announced(f"E{n}", f"M{n}", [f"A{n}"]) for n in range(3)))
+    made.fetch()
+    made.clock.advance(60.0)
+    yield made
+    store.close()
+
+
+def orphan(kept: Kept, key: str = "2026/11/stray.jpg") -> Path:
+    path = kept.store.root / key
+    path.write_bytes(b"nobody's")
+    os.utime(path, (LONG_AGO_S, LONG_AGO_S))
+    return path
+
+
+def test_a_damaged_file_is_moved_away_and_fetched_again(kept: Kept) -> None:
+    kept.path("1").write_bytes(BAD)
+
+    [found] = kept.found()
+    mended = kept.repaired(found)
+
+    assert (found.fault, mended.mended) == (Fault.DAMAGED, Mended.DONE)
+    assert "it is fetched again" in mended.remark
+    assert kept.states() == {"A0": "stored", "A1": "pending", "A2": "stored"}
+    assert (kept.store.root / "lost+found/2026/11/19/M1/0-A1.jpg").read_bytes() == BAD
+    kept.fetch()
+    assert kept.found() == []
+
+
+def test_what_nobody_knows_is_moved_away_or_left_if_it_resists(kept: Kept) -> None:
+    """That it could not be moved was told in words, and words of any kind passed for mended."""
+    path = orphan(kept)
+    blocking = kept.store.root / "lost+found"
+    blocking.write_bytes(b"no folder")
+
+    [found] = kept.found()
+    resisting = kept.repaired(found)
+    assert (resisting.mended, path.exists()) == (Mended.LEFT, True)
+    assert "cannot be moved away" in resisting.remark
+
+    blocking.unlink()
+    assert kept.repaired(found).mended is Mended.DONE
+    assert not path.exists()
+    assert kept.repaired(found).mended is Mended.CHANGED
+
+
+def test_what_is_known_by_now_is_nobodys_orphan_any_more(kept: Kept) -> None:
+    path = orphan(kept, "2026/11/0-A9.jpg")
+    [found] = kept.found()
+    recorded(kept.ledger, announced("E9", "M9", ["A9"]))
+
+    assert kept.repaired(found).mended is Mended.CHANGED
+    assert path.exists()
+
+
+def test_what_somebody_sent_back_already_is_left_alone(kept: Kept) -> None:
+    kept.path("1").unlink()
+    [found] = kept.found()
+    assert kept.repaired(found).mended is Mended.DONE
+
+    assert kept.repaired(found).mended is Mended.CHANGED
+    assert column(kept.ledger, "select count(*) from intervention") == [1]
