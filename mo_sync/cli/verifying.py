@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 from collections import Counter
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -77,11 +78,16 @@ def verify(
         if repair and not force:
             mending.refuse_many_orphans(verified)
         if repair:
-            who, patience_s = by_whom(None, context.environ).who or "", settings.retry.give_up_after
-            verified.found = [
-                one if stopped else mending.repair(ledger, store, one, clock=clock, give_up_after_s=patience_s, who=who)
-                for one in verified.found
-            ]
+            mend = partial(
+                mending.repair,
+                ledger,
+                store,
+                clock=clock,
+                give_up_after_s=settings.retry.give_up_after,
+                who=by_whom(None, context.environ).who or "",
+                stop=lambda: bool(stopped),
+            )
+            verified.found = [one if stopped else mend(one) for one in verified.found]
     _tell(output, verified)
     if stopped:
         return 128 + stopped[0]

@@ -102,7 +102,7 @@ def found_whole(ledger: Ledger, items: Sequence[Filed], *, now: datetime) -> Non
 
 
 def send_back(ledger: Ledger, item: Filed, *, now: datetime, give_up_after_s: float, reason: str, who: str) -> bool:
-    """Have it fetched again, if the ledger still says of it what was looked at; whether it does.
+    """Have it fetched again, if nobody verified, fetched or moved it since it was looked at; whether that is so.
 
     A quarantined one is fetched and judged again. What was tried before stays in the history.
     """
@@ -119,7 +119,7 @@ def send_back(ledger: Ledger, item: Filed, *, now: datetime, give_up_after_s: fl
         "updated_at": now,
     }
     with ledger.begin() as connection:
-        same = and_(*_same(item))
+        same = and_(*_untouched(item))
         note(connection, _DEED, same, By(who, reason), now=now)
         return connection.execute(update(attachment).where(same).values(values)).rowcount == 1
 
@@ -148,9 +148,14 @@ def let_out(ledger: Ledger, item: Filed, location: str, by: By, *, now: datetime
 
 
 def still(ledger: Ledger, item: Filed) -> bool:
-    """Whether the ledger still says so: a file that was exchanged or erased meanwhile is no damage."""
+    """Whether the ledger still says so: what was exchanged, erased or found to be whole meanwhile is no damage."""
     with ledger.read() as connection:
-        return connection.execute(select(attachment.c.id).where(*_same(item))).first() is not None
+        return connection.execute(select(attachment.c.id).where(*_untouched(item))).first() is not None
+
+
+def _untouched(item: Filed) -> tuple[ColumnElement[bool], ...]:
+    """A file that was fetched again has the same place and the same bytes; only its time is another."""
+    return *_same(item), attachment.c.verified_at == item.verified_at
 
 
 def _same(item: Filed) -> tuple[ColumnElement[bool], ...]:

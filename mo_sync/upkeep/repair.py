@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 
 from mo_sync.clock import Clock
 from mo_sync.errors import UsageError
 from mo_sync.ledger import Ledger
 from mo_sync.ledger.erasure import erased_by_now
-from mo_sync.ledger.verification import known_locations, send_back, still, unsettled
+from mo_sync.ledger.verification import Filed, known_locations, send_back, still, unsettled
 from mo_sync.store import Store
-from mo_sync.upkeep.verify import Fault, Found, Mended, Verified, id_in, too_many
+from mo_sync.upkeep.verify import Fault, Found, Mended, Stopped, Verified, id_in, look, too_many
 
 __all__ = ["refuse_many_orphans", "repair"]
 
@@ -25,23 +27,44 @@ def refuse_many_orphans(verified: Verified) -> None:
         raise UsageError("ledger-looks-old", summary, item="the ledger", hint=hint)
 
 
-def repair(ledger: Ledger, store: Store, found: Found, *, clock: Clock, give_up_after_s: float, who: str) -> Found:
+def repair(
+    ledger: Ledger,
+    store: Store,
+    found: Found,
+    *,
+    clock: Clock,
+    give_up_after_s: float,
+    who: str,
+    stop: Callable[[], bool] = lambda: False,
+) -> Found:
     """Have a missing or damaged file fetched again, move a damaged or an orphaned one to ``lost+found/``, and remove
     one that was erased.
 
-    What changed since it was found is left alone. A stop in the middle leaves a file that is missing, which the next
-    run finds. Raises LedgerOutOfReach.
+    It may have been found hours ago, and others mend too: so it is looked at once more, and what changed since is left
+    alone. A ``stop`` during that look leaves ``found`` as it was; a kill after it leaves a file that is missing, which
+    the next run finds. Raises LedgerOutOfReach.
     """
     if found.filed is None:
         return _moved_away(ledger, store, found)
-    if not still(ledger, found.filed):
+    try:
+        again = look(store, found.filed, stop)
+    except Stopped:
+        return found
+    # The ledger is asked after the look, which takes its time: who fetched the file anew meanwhile has told it so.
+    if again is None or not still(ledger, found.filed):
         return _left_alone(found)
-    moved: list[str] = []
-    if found.fault is not Fault.MISSING:
-        # First of all: once it may be fetched again, what lies there may be the new one.
-        moved.append(_moved(store, found.key)[1])
+    if again.fault is not found.fault:
+        return replace(found, mended=Mended.LEFT, remark=f"left alone: it is {again.fault} by now")
+    return _sent_back(ledger, store, found, found.filed, now=clock.now(), give_up_after_s=give_up_after_s, who=who)
+
+
+def _sent_back(
+    ledger: Ledger, store: Store, found: Found, filed: Filed, *, now: datetime, give_up_after_s: float, who: str
+) -> Found:
+    # Moved first of all: once it may be fetched again, what lies there may be the new one.
+    moved = [] if found.fault is Fault.MISSING else [_moved(store, found.key)[1]]
     reason = f"{found.fault} in the store: {found.detail}"
-    if send_back(ledger, found.filed, now=clock.now(), give_up_after_s=give_up_after_s, reason=reason, who=who):
+    if send_back(ledger, filed, now=now, give_up_after_s=give_up_after_s, reason=reason, who=who):
         return replace(found, mended=Mended.DONE, remark="; ".join([*moved, "it is fetched again"]))
     if not moved:
         return _left_alone(found)

@@ -129,7 +129,7 @@ class Rounds:
         verified = verify(
             self._ledger, self._store, clock=self._clock, share=chosen.share, orphans=False, stop=stopped, told=told
         )
-        mended = [self._mended(found) for found in verified.found]
+        mended = [self._mended(found, stopped) for found in verified.found]
         for found in mended:
             _log.error(
                 "verify.fault",
@@ -143,12 +143,20 @@ class Rounds:
         _log.info("verify.done", files=verified.files, bytes=verified.bytes, whole=verified.whole, **faults)
         return any(found.mended is Mended.DONE for found in mended)
 
-    def _mended(self, found: Found) -> Found:
+    def _mended(self, found: Found, stopped: Callable[[], bool]) -> Found:
         """What cannot be read may be readable again tomorrow: that is for a person."""
         if not self.settings.verify.repair or found.fault is Fault.UNREADABLE:
             return found
         patience_s = self.settings.retry.give_up_after
-        return repair(self._ledger, self._store, found, clock=self._clock, give_up_after_s=patience_s, who=_WHO)
+        return repair(
+            self._ledger,
+            self._store,
+            found,
+            clock=self._clock,
+            give_up_after_s=patience_s,
+            who=_WHO,
+            stop=stopped,
+        )
 
 
 class _Pace:

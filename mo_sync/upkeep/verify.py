@@ -29,7 +29,7 @@ from mo_sync.store import Store
 from mo_sync.store.base import Resting
 from mo_sync.upkeep.bare import looks_empty, nothing_rests
 
-__all__ = ["Fault", "Found", "Mended", "Verified", "id_in", "too_many", "verify"]
+__all__ = ["Fault", "Found", "Mended", "Stopped", "Verified", "id_in", "look", "too_many", "verify"]
 
 _AT_ONCE: Final = 500
 _CHUNK: Final = 1024 * 1024
@@ -111,7 +111,7 @@ def verify(
     began, marks = clock.now(), _Marks(ledger, clock)
     try:
         for item in _chosen(ledger, share, before=began):
-            fault = _fault(store, item, stop)
+            fault = look(store, item, stop)
             if fault is None:
                 marks.whole(item)
             elif still(ledger, item):
@@ -122,7 +122,7 @@ def verify(
             if not force:
                 _refuse_an_empty_store(verified)
             told(item.size)
-    except _Stopped:
+    except Stopped:
         return verified
     finally:
         marks.write()
@@ -182,11 +182,12 @@ class _Marks:
             self._may_write = False
 
 
-class _Stopped(Exception):
+class Stopped(Exception):
     """Somebody asked for it, perhaps in the middle of a large file."""
 
 
-def _fault(store: Store, item: Filed, stop: Callable[[], bool]) -> Found | None:
+def look(store: Store, item: Filed, stop: Callable[[], bool]) -> Found | None:
+    """What is wrong with this file, by its size and all of its bytes. Raises Stopped."""
     try:
         size = store.size(item.location)
         if size is None:
@@ -210,7 +211,7 @@ def _sha256(store: Store, key: str, stop: Callable[[], bool]) -> str:
         while not stop() and (chunk := file.read(_CHUNK)):
             digest.update(chunk)
         if stop():
-            raise _Stopped
+            raise Stopped
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     return digest.hexdigest()
 

@@ -6,12 +6,15 @@ import pytest
 
 from mo_sync.ledger import Ledger
 from mo_sync.ledger.claims import claim, settle
+from mo_sync.ledger.interventions import By, Choice
 from mo_sync.ledger.verification import (
     Filed,
     filed,
     found_whole,
     known_locations,
+    let_out,
     put_undated_first,
+    quarantined,
     send_back,
     settled_count,
     still,
@@ -68,6 +71,26 @@ def test_what_is_another_file_by_now_is_left_alone(sample: Ledger) -> None:
     assert not still(sample, item)
     assert not send_back(sample, item, now=later(9), give_up_after_s=100.0, reason="damaged", who="me")
     assert one(sample, f"select state from attachment where id = '{item.id}'") == {"state": "stored"}
+
+
+def test_what_was_found_whole_since_is_sent_back_by_nobody(sample: Ledger) -> None:
+    """Also what was fetched anew since: it has the same place and the same bytes, and another time."""
+    [item, *_] = filed(sample, before=later(9), after=None, count=1)
+    found_whole(sample, [item], now=later(8))
+
+    assert not still(sample, item)
+    assert not send_back(sample, item, now=later(9), give_up_after_s=100.0, reason="damaged", who="me")
+    assert one(sample, f"select state from attachment where id = '{item.id}'") == {"state": "stored"}
+    assert column(sample, "select count(*) from intervention") == [0]
+
+
+def test_what_was_judged_is_let_out_also_when_it_was_verified_meanwhile(sample: Ledger) -> None:
+    with sample.begin() as connection:
+        connection.exec_driver_sql("update attachment set state = 'quarantined' where state = 'stored'")
+    [item, *_] = quarantined(sample, Choice())
+    found_whole(sample, [item], now=later(8))
+
+    assert let_out(sample, item, "elsewhere", By("me"), now=later(9))
 
 
 def test_the_longest_unverified_come_first_and_what_was_just_verified_not_at_all(sample: Ledger) -> None:

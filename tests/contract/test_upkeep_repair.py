@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,8 +48,10 @@ class Kept:
     def found(self) -> list[Found]:
         return verify(self.ledger, self.store, clock=self.clock).found
 
-    def repaired(self, found: Found) -> Found:
-        return repair(self.ledger, self.store, found, clock=self.clock, give_up_after_s=GIVE_UP_AFTER_S, who="somebody")
+    def repaired(self, found: Found, *, stop: Callable[[], bool] = lambda: False) -> Found:
+        return repair(
+            self.ledger, self.store, found, clock=self.clock, give_up_after_s=GIVE_UP_AFTER_S, who="me", stop=stop
+        )
 
     def states(self) -> dict[str, str]:
         names = column(self.ledger, "select id from attachment order by id")
@@ -112,6 +114,67 @@ def test_what_is_known_by_now_is_nobodys_orphan_any_more(kept: Kept) -> None:
 
     assert kept.repaired(found).mended is Mended.CHANGED
     assert path.exists()
+
+
+def test_what_was_fetched_anew_since_it_was_found_is_left_alone(kept: Kept) -> None:
+    """Two look at once. What the first one mends is fetched before the second one comes to it: the same place, the same
+    bytes, and yet another file, which must not be moved away."""
+    kept.path("1").write_bytes(BAD)
+    [found], [again] = kept.found(), kept.found()
+    assert kept.repaired(found).mended is Mended.DONE
+    kept.clock.advance(60.0)
+    kept.fetch()
+
+    assert kept.repaired(again).mended is Mended.CHANGED
+    assert kept.path("1").read_bytes() == CONTENT
+    assert kept.states()["A1"] == "stored"
+    assert kept.found() == []
+
+
+@pytest.mark.parametrize("harm", ["damaged", "gone"])
+def test_what_somebody_put_right_since_is_left_alone(kept: Kept, harm: str) -> None:
+    path = kept.path("1")
+    path.unlink() if harm == "gone" else path.write_bytes(BAD)
+    [found] = kept.found()
+    path.write_bytes(CONTENT)
+
+    assert kept.repaired(found).mended is Mended.CHANGED
+    assert path.read_bytes() == CONTENT
+    assert kept.states()["A1"] == "stored"
+
+
+def test_what_is_wrong_in_another_way_by_now_is_for_the_next_run(kept: Kept) -> None:
+    path = kept.path("1")
+    path.write_bytes(BAD)
+    [found] = kept.found()
+    path.unlink()
+
+    assert kept.repaired(found).mended is Mended.LEFT
+    assert kept.states()["A1"] == "stored"
+
+
+def test_what_changes_during_the_look_is_left_alone(kept: Kept) -> None:
+    """The look at a large file takes minutes."""
+    kept.path("1").write_bytes(BAD)
+    [found], [again] = kept.found(), kept.found()
+
+    def mend_meanwhile() -> bool:
+        if kept.states()["A1"] == "stored" and not column(kept.ledger, "select id from intervention"):
+            assert kept.repaired(again).mended is Mended.DONE
+            kept.clock.advance(60.0)
+            kept.fetch()
+        return False
+
+    assert kept.repaired(found, stop=mend_meanwhile).mended is Mended.CHANGED
+    assert kept.path("1").read_bytes() == CONTENT
+
+
+def test_a_stop_during_the_look_leaves_it_as_it_was(kept: Kept) -> None:
+    kept.path("1").write_bytes(BAD)
+    [found] = kept.found()
+
+    assert kept.repaired(found, stop=lambda: True) == found
+    assert kept.path("1").read_bytes() == BAD
 
 
 def test_what_somebody_sent_back_already_is_left_alone(kept: Kept) -> None:
