@@ -84,9 +84,12 @@ class Output:
             self.err.flush()
 
     def json(self, document: object) -> None:
-        """The one JSON document: indented on a terminal, one line elsewhere. Times become ISO-8601 in UTC."""
+        """The one JSON document: indented on a terminal, one line elsewhere. Times become ISO-8601 in UTC.
+
+        A lone surrogate, as a file's name may have that is no UTF-8, stands there by its number (``\\udce9``).
+        """
         text = json.dumps(document, default=plain, ensure_ascii=False, indent=2 if self.terminal else None)
-        self._write(text + "\n")
+        self._write(text.encode("utf-8", "backslashreplace").decode() + "\n")
 
     def table(self, heads: Sequence[str], rows: Sequence[Sequence[object]], *, whole: Collection[str] = ()) -> None:
         """A table for people. A column of numbers is set to the right; nothing is cut off when piped.

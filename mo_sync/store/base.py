@@ -136,14 +136,16 @@ class Store(Protocol):
     def resting(self) -> Iterator[Resting]:
         """Every file that rests there, in the order of the keys; what was set aside is not among them.
 
-        Files that come or go meanwhile may be among them or not. Raises StoreOutOfReach.
+        Files that come or go meanwhile may be among them or not. Nobody need have placed them: a name that is no UTF-8
+        has surrogates, as ``os.fsdecode`` puts them. Raises StoreOutOfReach.
         """
 
     def untouched(self) -> bool:
         """Whether nothing rests there and, as far as can be seen, nothing ever did. Raises StoreOutOfReach."""
 
     def set_aside(self, key: str) -> str:
-        """Move it, durably, to ``lost+found/``, where nobody looks for it but people; its key there. Raises OSError."""
+        """Move it, durably, to ``lost+found/``, where nobody looks for it but people; its key there. Any file that
+        rests there can be moved, whatever it is called. Raises OSError."""
 
     def purge(self, key: str) -> int:
         """Remove it, durably, and all others of that name, whatever their ending (which is what a file was taken for),

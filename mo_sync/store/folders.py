@@ -15,7 +15,7 @@ from typing import Final, Self
 
 from mo_sync.store.durable import SyncCrew
 
-__all__ = ["FOLDER_MODE", "Folders", "Parts", "parts_of"]
+__all__ = ["FOLDER_MODE", "Folders", "Parts", "parts_found", "parts_of"]
 
 FOLDER_MODE: Final = 0o750
 _LONGEST_PART: Final = 255
@@ -35,6 +35,18 @@ def parts_of(key: str) -> Parts:
     for part in parts:
         if not part or part.startswith(".") or not part.isprintable() or len(os.fsencode(part)) > _LONGEST_PART:
             raise OSError(errno.EINVAL, f"{key!r} cannot be a name in the store")
+    return parts
+
+
+def parts_found(key: str) -> Parts:
+    """The same for a key that a walk through the store came by: whatever a file may be called, but no way out of it.
+
+    >>> parts_found("2026/caf\\udce9.jpg") == ("2026", "caf\\udce9.jpg")
+    True
+    """
+    parts = tuple(key.split("/"))
+    if not {"", ".", ".."}.isdisjoint(parts) or parts[0].startswith(".") or "\0" in key:
+        raise OSError(errno.EINVAL, f"{key!r} cannot be a file of the store")
     return parts
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from mo_sync.store.base import Resting
-from mo_sync.store.folders import Folders, parts_of
+from mo_sync.store.folders import Folders, parts_found, parts_of
 
 __all__ = ["namesakes", "set_aside", "untouched", "walked"]
 
@@ -56,7 +56,7 @@ def _is_ours(name: str) -> bool:
 
 def set_aside(folders: Folders, key: str) -> str:
     """Rename it to a name below ``lost+found`` that nobody has. Raises OSError."""
-    *way, name = parts_of(key)
+    *way, name = parts_found(key)
     home = folders.find(tuple(way))
     there = folders.make((_LOST, *way))
     for number in range(_MOST_NAMES):

@@ -22,7 +22,7 @@ from mo_sync.findings import Finding
 from mo_sync.store.base import Exchange, Occupied, Placed, Placement, Resting, Staged
 from mo_sync.store.checkup import check_up
 from mo_sync.store.durable import SyncCrew
-from mo_sync.store.folders import FOLDER_MODE, Folders, Parts, parts_of
+from mo_sync.store.folders import FOLDER_MODE, Folders, Parts, parts_found, parts_of
 from mo_sync.store.incoming import Incoming, LocalStaged, dead_workers, live_workers
 from mo_sync.store.inventory import namesakes, set_aside, untouched, walked
 
@@ -67,7 +67,8 @@ class LocalStore:
             with Folders(self.root, self._known) as folders:
                 answers = [trouble or _place(item, folders) for item, trouble in zip(batch, troubles, strict=True)]
                 placed = [n for n, answer in enumerate(answers) if isinstance(answer, Placed)]
-                for n, trouble in zip(placed, self._sync(folders, [batch[n].key for n in placed]), strict=True):
+                homes = [parts_of(batch[n].key)[:-1] for n in placed]
+                for n, trouble in zip(placed, self._sync(folders, homes), strict=True):
                     answers[n] = trouble or answers[n]
                 return answers
         except OSError as error:  # the root itself
@@ -84,12 +85,11 @@ class LocalStore:
     def _exchange(self, item: Placement, folders: Folders) -> Placed | OSError:
         [trouble] = self.harden([item.staged])
         answer = trouble or _exchange(item, folders)
-        [resisting] = self._sync(folders, [item.key])
+        [resisting] = self._sync(folders, [parts_of(item.key)[:-1]])
         return answer if isinstance(answer, OSError) else resisting or answer
 
-    def _sync(self, folders: Folders, keys: Sequence[str]) -> list[OSError | None]:
-        """Make durable the names of these files, which have them; for each, what its folders answered."""
-        homes = [parts_of(key)[:-1] for key in keys]
+    def _sync(self, folders: Folders, homes: Sequence[Parts]) -> list[OSError | None]:
+        """Make durable the names of what was put into these folders, or left them; for each, what was answered."""
         resisting = folders.settle(homes, self._crew)
         ways = [[home[:depth] for depth in range(len(home) + 1)] for home in homes]
         return [next((resisting[folder] for folder in way if folder in resisting), None) for way in ways]
@@ -146,7 +146,7 @@ class LocalStore:
     def set_aside(self, key: str) -> str:
         with Folders(self.root, self._known) as folders:
             there = set_aside(folders, key)
-            for trouble in self._sync(folders, [key, there]):
+            for trouble in self._sync(folders, [parts_found(one)[:-1] for one in (key, there)]):
                 if trouble is not None:
                     raise trouble
         return there

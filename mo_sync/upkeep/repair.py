@@ -12,7 +12,7 @@ from mo_sync.ledger import Ledger
 from mo_sync.ledger.erasure import erased_by_now
 from mo_sync.ledger.verification import Filed, known_locations, send_back, still, unsettled
 from mo_sync.store import Store
-from mo_sync.upkeep.verify import Fault, Found, Mended, Stopped, Verified, id_in, look, too_many
+from mo_sync.upkeep.verify import Fault, Found, Mended, Stopped, Verified, can_be_known, id_in, look, too_many
 
 __all__ = ["refuse_many_orphans", "repair"]
 
@@ -72,12 +72,16 @@ def _sent_back(
 
 
 def _moved_away(ledger: Ledger, store: Store, found: Found) -> Found:
-    if known_locations(ledger, [found.key]) or unsettled(ledger, [id_in(found.key)]):
+    if _is_known(ledger, found.key):
         return _left_alone(found)
     # What was erased is kept nowhere, also if a process that was killed put it there afterwards.
     erased = bool(erased_by_now(ledger, [id_in(found.key)]))
     mended, remark = _removed(store, found.key) if erased else _moved(store, found.key)
     return replace(found, mended=mended, remark=remark)
+
+
+def _is_known(ledger: Ledger, key: str) -> bool:
+    return can_be_known(key) and bool(known_locations(ledger, [key]) or unsettled(ledger, [id_in(key)]))
 
 
 def _left_alone(found: Found) -> Found:

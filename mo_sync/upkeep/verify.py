@@ -29,7 +29,18 @@ from mo_sync.store import Store
 from mo_sync.store.base import Resting
 from mo_sync.upkeep.bare import looks_empty, nothing_rests
 
-__all__ = ["Fault", "Found", "Mended", "Stopped", "Verified", "id_in", "look", "too_many", "verify"]
+__all__ = [
+    "Fault",
+    "Found",
+    "Mended",
+    "Stopped",
+    "Verified",
+    "can_be_known",
+    "id_in",
+    "look",
+    "too_many",
+    "verify",
+]
 
 _AT_ONCE: Final = 500
 _CHUNK: Final = 1024 * 1024
@@ -235,18 +246,28 @@ def _empty(verified: Verified) -> StoreOutOfReach:
 
 def _orphans(ledger: Ledger, batch: Sequence[Resting], *, before: float) -> list[Found]:
     """Most are known by the attachment id in their name; for the others the ledger is read through."""
-    ids = {resting.key: id_in(resting.key) for resting in batch}
-    known = known_locations(ledger, list(ids), ids=set(ids.values()))
+    askable = [resting.key for resting in batch if can_be_known(resting.key)]
+    known = known_locations(ledger, askable, ids={id_in(key) for key in askable})
     strangers = [resting for resting in batch if resting.key not in known and resting.modified_at < before]
     if not strangers:
         return []
-    known = known_locations(ledger, [resting.key for resting in strangers])
-    coming = unsettled(ledger, {ids[resting.key] for resting in strangers})
+    asked = {resting.key for resting in strangers}.intersection(askable)
+    known = known_locations(ledger, list(asked))
+    coming = unsettled(ledger, {id_in(key) for key in asked})
     return [
         Found(Fault.ORPHAN, resting.key, f"{resting.size:,} bytes that the ledger knows nothing of")
         for resting in strangers
-        if resting.key not in known and ids[resting.key] not in coming
+        if resting.key not in known and id_in(resting.key) not in coming
     ]
+
+
+def can_be_known(key: str) -> bool:
+    """Whether the ledger can be asked for it: a file's name is bytes, and the ledger's texts are UTF-8."""
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def id_in(key: str) -> str:

@@ -408,6 +408,6 @@ def test_what_is_set_aside_lies_in_lost_and_found_and_nothing_there_is_overwritt
     assert list(store.resting()) == []
     with pytest.raises(FileNotFoundError):
         store.set_aside(KEY)
-    for odd in ("../x", "/etc/passwd", "a/../../b"):
+    for odd in ("../x", "/etc/passwd", "a/../../b", "a/./b", "a//b", "", ".incoming/w/x", "a\0b"):
         with pytest.raises(OSError):
             store.set_aside(odd)

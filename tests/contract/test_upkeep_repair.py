@@ -107,6 +107,17 @@ def test_what_nobody_knows_is_moved_away_or_left_if_it_resists(kept: Kept) -> No
     assert kept.repaired(found).mended is Mended.CHANGED
 
 
+def test_a_name_that_is_no_utf_8_is_an_orphans_of_which_no_database_is_asked(kept: Kept) -> None:
+    path = orphan(kept, os.fsdecode(b"2026/11/0-caf\xe9.jpg"))
+    orphan(kept)
+
+    found = kept.found()
+
+    assert [one.fault for one in found] == [Fault.ORPHAN] * 2
+    assert [kept.repaired(one).mended for one in found] == [Mended.DONE] * 2
+    assert not path.exists()
+
+
 def test_what_is_known_by_now_is_nobodys_orphan_any_more(kept: Kept) -> None:
     path = orphan(kept, "2026/11/0-A9.jpg")
     [found] = kept.found()

@@ -126,6 +126,20 @@ def test_a_link_under_the_final_name_is_neither_followed_nor_replaced(
         store.open(KEY)
 
 
+@pytest.mark.parametrize("name", [b"caf\xe9.jpg", b"caf\xe9/a.jpg", b"2026/a\nb.jpg", b"2026/.nfs0001"])
+def test_whatever_a_stranger_put_there_can_be_moved_away(store: LocalStore, root: Path, name: bytes) -> None:
+    path = Path(os.fsdecode(os.fsencode(root) + b"/" + name))
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"nobody's")
+
+    [resting] = store.resting()
+    there = store.set_aside(resting.key)
+
+    assert os.fsencode(there) == b"lost+found/" + name
+    assert (root / there).read_bytes() == b"nobody's"
+    assert list(store.resting()) == []
+
+
 def test_a_pipe_under_the_final_name_hangs_nobody(store: LocalStore, root: Path) -> None:
     (root / KEY).parent.mkdir(parents=True)
     os.mkfifo(root / KEY)

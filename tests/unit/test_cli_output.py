@@ -117,6 +117,16 @@ def test_with_json_only_the_document_is_on_standard_output() -> None:
     assert err.getvalue() == "take care\n"
 
 
+def test_a_name_that_is_no_utf_8_can_be_written_as_json_and_read_back() -> None:
+    speaks, out, _ = speaker(as_json=True)
+    name = os.fsdecode(b"caf\xe9.jpg")
+
+    speaks.json({"file": name})
+
+    assert out.getvalue().encode() == b'{"file": "caf\\udce9.jpg"}\n'
+    assert json.loads(out.getvalue()) == {"file": name}
+
+
 def test_when_quiet_only_what_was_asked_for_is_said() -> None:
     speaks, out, err = speaker(quiet=True)
 

@@ -35,10 +35,10 @@ def verify(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Verify]:
     handlers, level = list(root.handlers), root.level
 
     def said(*words: str) -> tuple[int, str]:
-        context = Context(environ={}, cwd=tmp_path, out=io.StringIO(), err=io.StringIO())
+        out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+        context = Context(environ={}, cwd=tmp_path, out=out, err=io.StringIO())
         code = typer.main.get_command(app).main(["ledger", "verify", *words], standalone_mode=False, obj=context)
-        assert isinstance(context.out, io.StringIO)
-        return code, context.out.getvalue()
+        return code, out.buffer.getvalue().decode()  # type: ignore[attr-defined]
 
     yield said
     root.handlers[:], root.level = handlers, level
@@ -68,6 +68,19 @@ def test_what_could_not_be_mended_needs_a_person(verify: Verify, tmp_path: Path)
     assert (code, path.exists()) == (5, True)
     assert [one["mended"] for one in told["found"]] == ["left"]
     assert verify("--repair")[1].endswith("1 could not be mended\n")
+
+
+def test_a_name_that_is_no_utf_8_is_an_orphans_like_any_other(verify: Verify, tmp_path: Path) -> None:
+    """The ledger cannot even be asked for it; nor could the name be printed, or moved by --repair."""
+    path = orphan(tmp_path, b"caf\xe9.jpg")
+
+    code, told = document(verify("--json"))
+    assert (code, [os.fsencode(one["key"]) for one in told["found"]]) == (5, [b"caf\xe9.jpg"])
+    assert "caf\\udce9.jpg" in verify()[1]
+
+    code, told = document(verify("--repair", "--json"))
+    assert (code, told["found"][0]["mended"], path.exists()) == (0, "done", False)
+    assert (tmp_path / "media/lost+found" / path.name).exists()
 
 
 def test_what_was_mended_is_well(verify: Verify, tmp_path: Path) -> None:
