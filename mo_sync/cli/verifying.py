@@ -23,7 +23,7 @@ from mo_sync.signals import heard
 from mo_sync.store import open_store
 from mo_sync.upkeep import repair as mending
 from mo_sync.upkeep import verify as upkeep
-from mo_sync.upkeep.verify import Found, Mended, Verified
+from mo_sync.upkeep.verify import Fault, Found, Mended, Verified
 
 __all__ = ["verify"]
 
@@ -91,7 +91,8 @@ def verify(
     _tell(output, verified)
     if stopped:
         return 128 + stopped[0]
-    return ExitCode.SETTLED if all(map(_is_well, verified.found)) else ExitCode.NEEDS_A_PERSON
+    well = all(map(_is_well, verified.found)) and not verified.left_out
+    return ExitCode.SETTLED if well else ExitCode.NEEDS_A_PERSON
 
 
 def _is_well(found: Found) -> bool:
@@ -111,6 +112,8 @@ def _share(text: str) -> float:
 
 def _tell(output: Output, verified: Verified) -> None:
     faults = Counter(str(one.fault) for one in verified.found)
+    if verified.left_out:
+        faults[Fault.ORPHAN] += verified.left_out
     if output.as_json:
         found = [
             {
@@ -124,6 +127,7 @@ def _tell(output: Output, verified: Verified) -> None:
             for one in verified.found
         ]
         document = {"files": verified.files, "bytes": verified.bytes, "resting": verified.resting}
+        document |= {"left_out": verified.left_out}
         output.json({**document, "whole": verified.whole, "faults": faults, "found": found})
         return
     worst_first = sorted(verified.found, key=_is_well)
@@ -131,7 +135,7 @@ def _tell(output: Output, verified: Verified) -> None:
     if rows:
         output.table(("fault", "file", "detail", "mended"), rows, whole=("fault", "file"))
         if len(verified.found) > _SHOWN:
-            output.say(f"and {len(verified.found) - _SHOWN:,} more; --json has them all")
+            output.say(f"and {len(verified.found) - _SHOWN:,} more, which --json has")
         output.say()
     summed = ", ".join(f"{count:,} {fault}" for fault, count in sorted(faults.items())) or "all is well"
     looked = f"{verified.files:,} files looked at ({bytes_text(verified.bytes)})"
@@ -140,3 +144,5 @@ def _tell(output: Output, verified: Verified) -> None:
         output.say("to mend it: mo-sync ledger verify --repair")
     if left := sum(one.mended is Mended.LEFT for one in verified.found):
         output.say(f"{left:,} could not be mended")
+    if verified.left_out:
+        output.say(f"{verified.left_out:,} orphans were only counted: verify again when the others are dealt with")

@@ -20,9 +20,8 @@ __all__ = ["refuse_many_orphans", "repair"]
 def refuse_many_orphans(verified: Verified) -> None:
     """Before a repair: so many files that the ledger does not know mean that this is not the store's ledger, or an
     older copy of it, and to move them away would take from the store what is to be found again. Raises UsageError."""
-    orphans = sum(one.fault is Fault.ORPHAN for one in verified.found)
-    if too_many(orphans, verified.resting):
-        summary = f"it does not know {orphans:,} of {verified.resting:,} files"
+    if too_many(verified.orphans, verified.resting):
+        summary = f"it does not know {verified.orphans:,} of {verified.resting:,} files"
         hint = "see ledger.url, and whether it is an old copy (then its events come in first); --force goes on"
         raise UsageError("ledger-looks-old", summary, item="the ledger", hint=hint)
 

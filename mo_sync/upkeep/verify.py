@@ -30,6 +30,7 @@ from mo_sync.store.base import Resting
 from mo_sync.upkeep.bare import looks_empty, nothing_rests
 
 __all__ = [
+    "MOST_ORPHANS",
     "Fault",
     "Found",
     "Mended",
@@ -42,6 +43,8 @@ __all__ = [
     "verify",
 ]
 
+MOST_ORPHANS: Final = 100_000
+"""What is kept of them takes some 40 MB."""
 _AT_ONCE: Final = 500
 _CHUNK: Final = 1024 * 1024
 _SETTLED_S: Final = 3_600.0
@@ -90,14 +93,29 @@ class Found:
 
 @dataclass(slots=True)
 class Verified:
-    """What was looked at, and what is wrong. ``whole``: all of it was, nobody interrupted it."""
+    """What was looked at, and what is wrong. ``whole``: all of it was, nobody interrupted it.
+
+    ``orphans`` is how many there are; of these only the first :data:`MOST_ORPHANS` are in ``found``, since with a wrong
+    ledger they are all that is in the store. What else is wrong is in it in any case.
+    """
 
     files: int = 0
     gone: int = 0
     bytes: int = 0
     resting: int = 0
+    orphans: int = 0
     found: list[Found] = field(default_factory=list)
     whole: bool = False
+
+    @property
+    def left_out(self) -> int:
+        """How many orphans were only counted."""
+        return max(0, self.orphans - MOST_ORPHANS)
+
+    def add_orphans(self, orphans: Sequence[Found]) -> None:
+        """Count them, and keep as many as there is room for."""
+        self.found += orphans[: max(0, MOST_ORPHANS - self.orphans)]
+        self.orphans += len(orphans)
 
 
 def verify(
@@ -144,7 +162,7 @@ def verify(
             if stop():
                 return verified
             verified.resting += len(batch)
-            verified.found += _orphans(ledger, batch, before=clock.now().timestamp() - _SETTLED_S)
+            verified.add_orphans(_orphans(ledger, batch, before=clock.now().timestamp() - _SETTLED_S))
     verified.whole = True
     return verified
 

@@ -18,6 +18,7 @@ from mo_sync.cli.context import Context
 from mo_sync.cli.main import app
 from mo_sync.ledger import Ledger
 from mo_sync.settings import Ledger as LedgerSettings
+from mo_sync.upkeep import verify as upkeep
 from tests.ledgers import items, recorded
 
 Verify = Callable[..., tuple[int, str]]
@@ -81,6 +82,23 @@ def test_a_name_that_is_no_utf_8_is_an_orphans_like_any_other(verify: Verify, tm
     code, told = document(verify("--repair", "--json"))
     assert (code, told["found"][0]["mended"], path.exists()) == (0, "done", False)
     assert (tmp_path / "media/lost+found" / path.name).exists()
+
+
+def test_of_many_orphans_some_are_kept_and_all_are_counted(
+    verify: Verify, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a wrong ledger there may be millions of them."""
+    monkeypatch.setattr(upkeep, "MOST_ORPHANS", 5)
+    paths = [orphan(tmp_path, f"{n}.jpg") for n in range(8)]
+
+    code, told = document(verify("--json"))
+    assert (code, told["faults"], len(told["found"]), told["left_out"]) == (5, {"orphan": 8}, 5, 3)
+
+    code, said = verify("--repair")
+    assert (code, sum(path.exists() for path in paths)) == (5, 3)
+    assert "8 orphan" in said
+    assert said.endswith("3 orphans were only counted: verify again when the others are dealt with\n")
+    assert verify("--repair")[0] == 0
 
 
 def test_what_was_mended_is_well(verify: Verify, tmp_path: Path) -> None:
