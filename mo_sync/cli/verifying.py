@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections import Counter
 from functools import partial
 from typing import Annotated
 
@@ -23,7 +22,7 @@ from mo_sync.signals import heard
 from mo_sync.store import open_store
 from mo_sync.upkeep import repair as mending
 from mo_sync.upkeep import verify as upkeep
-from mo_sync.upkeep.verify import Fault, Found, Mended, Verified
+from mo_sync.upkeep.faults import Mended, Verified
 
 __all__ = ["verify"]
 
@@ -91,12 +90,7 @@ def verify(
     _tell(output, verified)
     if stopped:
         return 128 + stopped[0]
-    well = all(map(_is_well, verified.found)) and not verified.left_out
-    return ExitCode.SETTLED if well else ExitCode.NEEDS_A_PERSON
-
-
-def _is_well(found: Found) -> bool:
-    return found.mended in (Mended.DONE, Mended.CHANGED)
+    return ExitCode.SETTLED if verified.well else ExitCode.NEEDS_A_PERSON
 
 
 def _share(text: str) -> float:
@@ -111,9 +105,6 @@ def _share(text: str) -> float:
 
 
 def _tell(output: Output, verified: Verified) -> None:
-    faults = Counter(str(one.fault) for one in verified.found)
-    if verified.left_out:
-        faults[Fault.ORPHAN] += verified.left_out
     if output.as_json:
         found = [
             {
@@ -128,16 +119,16 @@ def _tell(output: Output, verified: Verified) -> None:
         ]
         document = {"files": verified.files, "bytes": verified.bytes, "resting": verified.resting}
         document |= {"left_out": verified.left_out}
-        output.json({**document, "whole": verified.whole, "faults": faults, "found": found})
+        output.json({**document, "whole": verified.whole, "faults": verified.counts, "found": found})
         return
-    worst_first = sorted(verified.found, key=_is_well)
+    worst_first = sorted(verified.found, key=lambda one: one.well)
     rows = [(one.fault, one.key, one.detail, one.remark) for one in worst_first[:_SHOWN]]
     if rows:
         output.table(("fault", "file", "detail", "mended"), rows, whole=("fault", "file"))
         if len(verified.found) > _SHOWN:
             output.say(f"and {len(verified.found) - _SHOWN:,} more, which --json has")
         output.say()
-    summed = ", ".join(f"{count:,} {fault}" for fault, count in sorted(faults.items())) or "all is well"
+    summed = ", ".join(f"{count:,} {fault}" for fault, count in sorted(verified.counts.items())) or "all is well"
     looked = f"{verified.files:,} files looked at ({bytes_text(verified.bytes)})"
     output.say(f"{looked}: {summed}" if verified.whole else f"interrupted: {looked} so far: {summed}")
     if any(one.mended is None for one in verified.found):

@@ -12,7 +12,8 @@ from mo_sync.ledger import Ledger
 from mo_sync.ledger.erasure import erased_by_now
 from mo_sync.ledger.verification import Filed, known_locations, send_back, still, unsettled
 from mo_sync.store import Store
-from mo_sync.upkeep.verify import Fault, Found, Mended, Stopped, Verified, can_be_known, id_in, look, too_many
+from mo_sync.upkeep.faults import Fault, Found, Mended, Verified, too_many
+from mo_sync.upkeep.verify import Stopped, can_be_known, id_in, look
 
 __all__ = ["refuse_many_orphans", "repair"]
 

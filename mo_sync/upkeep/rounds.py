@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections import Counter
 from collections.abc import Callable
 from datetime import date
 from typing import Final
@@ -21,10 +20,11 @@ from mo_sync.ledger.duties import Duties
 from mo_sync.settings import Settings
 from mo_sync.store import Store
 from mo_sync.upkeep.erase import finish
+from mo_sync.upkeep.faults import Fault, Found, Mended
 from mo_sync.upkeep.prune import prune
 from mo_sync.upkeep.repair import repair
 from mo_sync.upkeep.silence import listen
-from mo_sync.upkeep.verify import Fault, Found, Mended, verify
+from mo_sync.upkeep.verify import verify
 
 __all__ = ["Rounds"]
 
@@ -139,8 +139,8 @@ class Rounds:
                 mended=found.mended,
                 remark=found.remark,
             )
-        faults = Counter(found.fault.value for found in mended)
-        _log.info("verify.done", files=verified.files, bytes=verified.bytes, whole=verified.whole, **faults)
+        counts = {fault.value: count for fault, count in verified.counts.items()}
+        _log.info("verify.done", files=verified.files, bytes=verified.bytes, whole=verified.whole, **counts)
         return any(found.mended is Mended.DONE for found in mended)
 
     def _mended(self, found: Found, stopped: Callable[[], bool]) -> Found:

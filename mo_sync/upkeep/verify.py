@@ -6,9 +6,7 @@ import hashlib
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 from itertools import islice
 from typing import Final
 
@@ -28,94 +26,16 @@ from mo_sync.ledger.verification import (
 from mo_sync.store import Store
 from mo_sync.store.base import Resting
 from mo_sync.upkeep.bare import looks_empty, nothing_rests
+from mo_sync.upkeep.faults import Fault, Found, Verified, too_many
 
-__all__ = [
-    "MOST_ORPHANS",
-    "Fault",
-    "Found",
-    "Mended",
-    "Stopped",
-    "Verified",
-    "can_be_known",
-    "id_in",
-    "look",
-    "too_many",
-    "verify",
-]
+__all__ = ["Stopped", "can_be_known", "id_in", "look", "verify"]
 
-MOST_ORPHANS: Final = 100_000
-"""What is kept of them takes some 40 MB."""
 _AT_ONCE: Final = 500
 _CHUNK: Final = 1024 * 1024
 _SETTLED_S: Final = 3_600.0
 """A younger file may be one that the ledger is about to be told of."""
-_SUSPICIOUS: Final = 20
-_SUSPICIOUS_SHARE: Final = 0.1
 _A_FEW: Final = 2
-
-
-class Fault(StrEnum):
-    """What is wrong with a file."""
-
-    MISSING = "missing"
-    SIZE = "wrong-size"
-    DAMAGED = "damaged"
-    UNREADABLE = "unreadable"
-    ORPHAN = "orphan"
-
-
 _GONE: Final = (Fault.MISSING, Fault.UNREADABLE)
-
-
-class Mended(StrEnum):
-    """What came of mending a fault."""
-
-    DONE = "done"
-    """It is fetched again, or was moved away."""
-    LEFT = "left"
-    """It is as it was."""
-    CHANGED = "changed"
-    """By then there was nothing to be mended any more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """One fault. ``filed`` is what the ledger says of it, which of an orphan is nothing; ``mended`` what came of
-    mending it (None: nobody tried), and ``remark`` says that in words."""
-
-    fault: Fault
-    key: str
-    detail: str
-    filed: Filed | None = None
-    mended: Mended | None = None
-    remark: str = ""
-
-
-@dataclass(slots=True)
-class Verified:
-    """What was looked at, and what is wrong. ``whole``: all of it was, nobody interrupted it.
-
-    ``orphans`` is how many there are; of these only the first :data:`MOST_ORPHANS` are in ``found``, since with a wrong
-    ledger they are all that is in the store. What else is wrong is in it in any case.
-    """
-
-    files: int = 0
-    gone: int = 0
-    bytes: int = 0
-    resting: int = 0
-    orphans: int = 0
-    found: list[Found] = field(default_factory=list)
-    whole: bool = False
-
-    @property
-    def left_out(self) -> int:
-        """How many orphans were only counted."""
-        return max(0, self.orphans - MOST_ORPHANS)
-
-    def add_orphans(self, orphans: Sequence[Found]) -> None:
-        """Count them, and keep as many as there is room for."""
-        self.found += orphans[: max(0, MOST_ORPHANS - self.orphans)]
-        self.orphans += len(orphans)
 
 
 def verify(
@@ -165,11 +85,6 @@ def verify(
             verified.add_orphans(_orphans(ledger, batch, before=clock.now().timestamp() - _SETTLED_S))
     verified.whole = True
     return verified
-
-
-def too_many(count: int, of: int) -> bool:
-    """Whether so many of so many are wrong that it is rather ledger and store that do not belong together."""
-    return count > _SUSPICIOUS and count > _SUSPICIOUS_SHARE * of
 
 
 def _chosen(ledger: Ledger, share: float, *, before: datetime) -> Iterator[Filed]:

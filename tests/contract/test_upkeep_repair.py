@@ -13,8 +13,9 @@ import pytest
 from mo_sync.ledger import Ledger
 from mo_sync.ledger.claims import claim, settle
 from mo_sync.store import LocalStore, Placed, Placement
+from mo_sync.upkeep.faults import Fault, Found, Mended
 from mo_sync.upkeep.repair import repair
-from mo_sync.upkeep.verify import Fault, Found, Mended, verify
+from mo_sync.upkeep.verify import verify
 from tests.clocks import HandClock
 from tests.ledgers import GIVE_UP_AFTER_S, announced, column, recorded, settlement, stored
 from tests.stores import put_in_place

@@ -26,7 +26,8 @@ from mo_sync.sandbox import Attachment, Gateway
 from mo_sync.sandbox.media import make
 from mo_sync.settings import Ledger as LedgerSettings
 from mo_sync.store.local import LocalStore
-from mo_sync.upkeep.verify import Fault, verify
+from mo_sync.upkeep.faults import Fault
+from mo_sync.upkeep.verify import verify
 from tests.announcements import announcement
 from tests.ledgers import announced, later, settlement
 from tests.site import Site

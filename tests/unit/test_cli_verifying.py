@@ -18,7 +18,7 @@ from mo_sync.cli.context import Context
 from mo_sync.cli.main import app
 from mo_sync.ledger import Ledger
 from mo_sync.settings import Ledger as LedgerSettings
-from mo_sync.upkeep import verify as upkeep
+from mo_sync.upkeep import faults
 from tests.ledgers import items, recorded
 
 Verify = Callable[..., tuple[int, str]]
@@ -88,7 +88,7 @@ def test_of_many_orphans_some_are_kept_and_all_are_counted(
     verify: Verify, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a wrong ledger there may be millions of them."""
-    monkeypatch.setattr(upkeep, "MOST_ORPHANS", 5)
+    monkeypatch.setattr(faults, "MOST_ORPHANS", 5)
     paths = [orphan(tmp_path, f"{n}.jpg") for n in range(8)]
 
     code, told = document(verify("--json"))
