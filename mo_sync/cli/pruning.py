@@ -50,17 +50,20 @@ def prune(ctx: typer.Context, *, dry_run: DryRun = False, as_json: AsJson = Fals
                 bar.expect(sum(found.counts.values()))
                 pruned = _pruned(settings, kept, ledger, stopped, bar.advance)
     if output.as_json:
-        output.json({"dry_run": dry_run, "pruned": pruned.counts, "left": pruned.left, "whole": not stopped})
+        left = {"left": pruned.left, "left_count": pruned.left_count}
+        output.json({"dry_run": dry_run, "pruned": pruned.counts, **left, "whole": not stopped})
     else:
         told = ", ".join(f"{count:,} {name}" for name, count in pruned.counts.items()) or "nothing"
         output.say(f"{told} would be pruned" if dry_run else f"pruned: {told}")
-        for attachment_id, why in pruned.left.items():
-            output.warn(f"left: {attachment_id}: {why}")
+        for name, why in pruned.left.items():
+            output.warn(f"left: {name}: {why}")
+        if more := pruned.left_count - len(pruned.left):
+            output.warn(f"left: {more:,} more")
         if stopped:
             output.warn("interrupted: the rest goes the next time")
     if stopped:
         return 128 + stopped[0]
-    return ExitCode.WORK_REMAINS if pruned.left else ExitCode.SETTLED
+    return ExitCode.WORK_REMAINS if pruned.left_count else ExitCode.SETTLED
 
 
 def _pruned(settings: Settings, kept: Retention, ledger: Ledger, stopped: list[int], told: upkeep.Told) -> Pruned:

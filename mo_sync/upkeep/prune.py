@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import partial
+from itertools import islice
 from typing import Final
 
 from mo_sync.clock import Clock
@@ -22,7 +23,8 @@ _STATES: Final = (
     *(State.STORED, State.QUARANTINED, State.MISSING, State.REFUSED),
     *(State.FAILED, State.CANCELLED, State.ERASED),
 )
-
+_WITH_FILES: Final = (State.STORED, State.QUARANTINED)
+_MOST_NAMED: Final = 100
 
 Told = Callable[[int], object]
 """Hears how many more went; 0 is a sign that it goes on."""
@@ -30,14 +32,20 @@ Told = Callable[[int], object]
 
 @dataclass(slots=True)
 class Pruned:
-    """How many went (or would go), by what they were; ``left`` are files that could not be removed, and why."""
+    """How many went (or would go), by what they were. ``left`` names what could not be removed, and why: the first
+    hundred of ``left_count``."""
 
     counts: dict[str, int] = field(default_factory=dict)
     left: dict[str, str] = field(default_factory=dict)
+    left_count: int = 0
 
     def add(self, name: str, count: int) -> None:
         if count:
             self.counts[name] = self.counts.get(name, 0) + count
+
+    def leave(self, left: Mapping[str, str]) -> None:
+        self.left |= dict(islice(left.items(), _MOST_NAMED - len(self.left)))
+        self.left_count += len(left)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,17 +104,19 @@ def prune(
     ``forget_days`` removes copies of events from before a day; how many days those are. ``told`` is called with how
     many more went. Raises OutOfReach, OSError.
     """
-    pruned, now = Pruned(), clock.now()
+    pruned, now, work = Pruned(), clock.now(), _Work(ledger, store, stop, told)
+    resisting: Mapping[str, str] = {}
     for rule in _rules(now):
         before = _before(kept, rule.setting, now)
-        while before is not None and not stop():
-            done = rule.step(ledger, before=before, count=_AT_ONCE)
-            pruned.add(rule.name, done)
-            if rule.name in _STATES:
-                _sweep(ledger, store, pruned, lambda: told(0))
-            told(done)
-            if done < _AT_ONCE:
-                break
+        if before is None:
+            continue
+        if rule.name in _WITH_FILES:
+            resisting = _apply(rule, before, work, pruned, sweep=work.sweep)
+        else:
+            _apply(rule, before, work, pruned)
+        if rule.name in _STATES:
+            work.delete_retired()
+    pruned.leave(resisting)
     before = _before(kept, "done", now)
     if before is not None and not stop():
         pruned.add("days of done/", forget_days(before.date()))
@@ -118,8 +128,44 @@ def _before(kept: Retention, setting: str, now: datetime) -> datetime | None:
     return now - timedelta(seconds=age_s) if age_s is not None else None
 
 
-def _sweep(ledger: Ledger, store: Store, pruned: Pruned, going_on: Callable[[], object]) -> None:
-    """Remove the files of what was retired, then its rows: also of what an earlier run left."""
-    pruned.left |= finish(ledger, store, told=going_on).left
-    while retention.delete_retired(ledger, count=_AT_ONCE) == _AT_ONCE:
-        pass
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """On what, and for how long."""
+
+    ledger: Ledger
+    store: Store
+    stop: Callable[[], bool]
+    told: Told
+
+    def sweep(self) -> Mapping[str, str]:
+        """Remove the files of what was retired, also by an earlier run; all that resist, and why."""
+        return finish(self.ledger, self.store, stop=self.stop, told=lambda: self.told(0)).left
+
+    def delete_retired(self) -> None:
+        """Delete the rows of what has no file any more."""
+        while not self.stop() and retention.delete_retired(self.ledger, count=_AT_ONCE) == _AT_ONCE:
+            pass
+
+
+def _apply(
+    rule: _Rule,
+    before: datetime,
+    work: _Work,
+    pruned: Pruned,
+    *,
+    sweep: Callable[[], Mapping[str, str]] = dict,
+) -> Mapping[str, str]:
+    """Step by step, with a ``sweep`` after each, until nothing is left to do; what resists.
+
+    Where as many files resist as are retired at once, the store refuses: what else was retired would only resist too,
+    and be tried again with every step.
+    """
+    resisting = sweep()
+    while not work.stop() and len(resisting) < _AT_ONCE:
+        done = rule.step(work.ledger, before=before, count=_AT_ONCE)
+        pruned.add(rule.name, done)
+        work.told(done)
+        resisting = sweep()
+        if done < _AT_ONCE:
+            break
+    return resisting
