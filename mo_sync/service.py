@@ -350,8 +350,8 @@ def furthest_s(policy: Policy) -> float:
     return max(policy.max_delay_s, policy.hold_s, policy.snooze_s, 2 * policy.base_s) + _SLACK_S
 
 
-def _forget_days(drop: Drop, before: date) -> int:
-    return forget_days(drop.path, before=before) if drop.path is not None else 0
+def _forget_days(drop: Drop, before: date) -> tuple[int, dict[str, str]]:
+    return forget_days(drop.path, before=before) if drop.path is not None else (0, {})
 
 
 def _scanner(scan: Scan) -> Scanner | None:

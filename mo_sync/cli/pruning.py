@@ -9,7 +9,7 @@ import typer
 from mo_sync.cli.context import context_of
 from mo_sync.cli.filtering import AsJson, DryRun
 from mo_sync.clock import SystemClock
-from mo_sync.errors import ExitCode, OutOfReach, UsageError
+from mo_sync.errors import ExitCode, UsageError
 from mo_sync.feeds.dropcopies import forget_days
 from mo_sync.ledger import Ledger
 from mo_sync.presence import worker_name
@@ -75,12 +75,9 @@ def _pruned(settings: Settings, kept: Retention, ledger: Ledger, stopped: list[i
             store,
             kept,
             clock=SystemClock(),
-            forget_days=lambda before: forget_days(drop, before=before) if drop is not None else 0,
+            forget_days=lambda before: forget_days(drop, before=before) if drop is not None else (0, {}),
             stop=lambda: bool(stopped),
             told=told,
         )
-    except OSError as error:
-        summary = f"it cannot be removed ({error.strerror})"
-        raise OutOfReach("prune-refused", summary, item=str(error.filename), hint="see its rights") from error
     finally:
         store.close()

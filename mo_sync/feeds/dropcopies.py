@@ -58,16 +58,31 @@ def remove_copies(drop: Path, names: Collection[str]) -> tuple[list[str], dict[s
     return removed, left
 
 
-def forget_days(drop: Path, *, before: date) -> int:
-    """Remove what was put to ``done/`` on days before this one; how many days that were. Raises OSError."""
+def forget_days(drop: Path, *, before: date) -> tuple[int, dict[str, str]]:
+    """Remove what was put to ``done/`` on days before this one: how many days that were; and those of which something
+    is left, by their paths below ``drop``, with the reason."""
     done = drop / "done"
-    if done.is_symlink() or not done.is_dir():
-        return 0
-    days = [path for path in done.iterdir() if path.is_dir() and not path.is_symlink()]
+    try:
+        if done.is_symlink() or not done.is_dir():
+            return 0, {}
+        days = [path for path in done.iterdir() if path.is_dir() and not path.is_symlink()]
+    except OSError as error:
+        return 0, {"done": f"it cannot be looked into ({error.strerror})"}
     old = [path for path in days if (day := _day(path.name)) is not None and day < before]
-    for path in old:
-        shutil.rmtree(path)
-    return len(old)
+    left = {f"done/{path.name}": why for path in old if (why := _resisting(path)) is not None}
+    return len(old) - len(left), left
+
+
+def _resisting(folder: Path) -> str | None:
+    """What keeps the folder from being removed; whatever else is in it goes."""
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        shutil.rmtree(folder)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return f"{shown(Path(str(error.filename)).name)} cannot be removed ({error.strerror})"
+    return None
 
 
 def _day(name: str) -> date | None:

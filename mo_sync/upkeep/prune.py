@@ -16,7 +16,7 @@ from mo_sync.settings import Retention
 from mo_sync.store import Store
 from mo_sync.upkeep.erase import finish
 
-__all__ = ["Pruned", "Told", "prunable", "prune"]
+__all__ = ["Forget", "Pruned", "Told", "prunable", "prune"]
 
 _AT_ONCE: Final = 500
 _STATES: Final = (
@@ -28,6 +28,8 @@ _MOST_NAMED: Final = 100
 
 Told = Callable[[int], object]
 """Hears how many more went; 0 is a sign that it goes on."""
+Forget = Callable[[date], tuple[int, Mapping[str, str]]]
+"""Removes copies of events from before a day: how many days those are, and which of them resist, and why."""
 
 
 @dataclass(slots=True)
@@ -95,14 +97,13 @@ def prune(
     kept: Retention,
     *,
     clock: Clock,
-    forget_days: Callable[[date], int] = lambda _: 0,
+    forget_days: Forget = lambda _: (0, {}),
     stop: Callable[[], bool] = lambda: False,
     told: Told = lambda _: None,
 ) -> Pruned:
     """Do it. ``stop`` is asked between transactions, and what is left then goes the next time.
 
-    ``forget_days`` removes copies of events from before a day; how many days those are. ``told`` is called with how
-    many more went. Raises OutOfReach, OSError.
+    What resists keeps nothing else from going. ``told`` is called with how many more went. Raises OutOfReach.
     """
     pruned, now, work = Pruned(), clock.now(), _Work(ledger, store, stop, told)
     resisting: Mapping[str, str] = {}
@@ -119,7 +120,9 @@ def prune(
     pruned.leave(resisting)
     before = _before(kept, "done", now)
     if before is not None and not stop():
-        pruned.add("days of done/", forget_days(before.date()))
+        days, left = forget_days(before.date())
+        pruned.add("days of done/", days)
+        pruned.leave(left)
     return pruned
 
 

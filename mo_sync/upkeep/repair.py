@@ -1,4 +1,4 @@
-"""What is done about a fault that verify found: have the file fetched again, move away what lies in its place, and remove what was erased."""
+"""What is done about a fault that verify found: the file is fetched again, what lies in its place moved away."""
 
 from __future__ import annotations
 

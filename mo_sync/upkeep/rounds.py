@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable
-from datetime import date
+from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import Final
 
 import structlog
@@ -21,7 +21,7 @@ from mo_sync.settings import Settings
 from mo_sync.store import Store
 from mo_sync.upkeep.erase import finish
 from mo_sync.upkeep.faults import Fault, Found, Mended
-from mo_sync.upkeep.prune import prune
+from mo_sync.upkeep.prune import Forget, prune
 from mo_sync.upkeep.repair import repair
 from mo_sync.upkeep.silence import listen
 from mo_sync.upkeep.verify import verify
@@ -33,6 +33,7 @@ _log = structlog.get_logger(__name__)
 _WHO: Final = "mo-sync"
 _LISTEN_S: Final = 300.0
 _LONGEST_WAIT_S: Final = 5.0
+_MOST_TOLD: Final = 10
 
 
 class Rounds:
@@ -46,7 +47,7 @@ class Rounds:
         clock: Clock,
         worker: str,
         *,
-        forget_days: Callable[[date], int],
+        forget_days: Forget,
     ) -> None:
         """``forget_days`` removes what the drop folder keeps of days before one."""
         self.settings = settings
@@ -59,49 +60,66 @@ class Rounds:
     def make(self, stop: threading.Event, progressed: Callable[[], object]) -> bool:
         """One round; whether there is something to be fetched again. ``progressed`` is called all the time.
 
-        A duty that ends in the middle, by a stop or by trouble, is given back. Raises OutOfReach.
+        What fails keeps nothing else from its turn, and is raised after that. A duty that ends in the middle, by a stop
+        or by trouble, is given back. Raises OutOfReach.
         """
-        self._finish(stop, progressed)
-        silence_s = self.settings.inbox.silence
-        if self.settings.inbox.enabled:
-            self._under("silence", _LISTEN_S, lambda: self._listen(silence_s, stop, progressed), stop)
-        self._under("prune", self.settings.retention.interval, lambda: self._prune(stop, progressed), stop)
         again = False
-
-        def look() -> None:
-            nonlocal again
-            again = self._verify(stop, progressed)
-
-        if self.settings.verify.share:
-            self._under("verify", self.settings.verify.interval, look, stop)
+        troubles: list[Exception] = []
+        for work in (self._finish, self._listen_in_turn, self._prune_in_turn, self._verify_in_turn):
+            try:
+                again = work(stop, progressed) or again
+            except Exception as error:  # noqa: BLE001  it is raised when the others had their turn
+                troubles.append(error)
+            # After trouble too: a daemon that hangs is helped by being started anew, one that fails would fail again.
+            progressed()
+        if troubles:
+            raise troubles[0]
         return again
 
-    def _under(self, duty: str, interval_s: float, work: Callable[[], object], stop: threading.Event) -> None:
+    def _prune_in_turn(self, stop: threading.Event, progressed: Callable[[], object]) -> bool:
+        interval_s = self.settings.retention.interval
+        return self._under("prune", interval_s, lambda: self._prune(stop, progressed), stop)
+
+    def _verify_in_turn(self, stop: threading.Event, progressed: Callable[[], object]) -> bool:
+        chosen = self.settings.verify
+        return bool(chosen.share) and self._under(
+            "verify", chosen.interval, lambda: self._verify(stop, progressed), stop
+        )
+
+    def _under(self, duty: str, interval_s: float, work: Callable[[], bool], stop: threading.Event) -> bool:
+        """What the work answers; False where it is not this process's turn."""
         lease = None if stop.is_set() else self._duties.take(duty, interval_s)
         if lease is None:
-            return
+            return False
         try:
-            work()
+            again = work()
         except BaseException:
             with contextlib.suppress(LedgerOutOfReach):  # then it ends by itself, later
                 self._duties.give_back(duty, lease)
             raise
         if stop.is_set():
             self._duties.give_back(duty, lease)
+        return again
 
-    def _finish(self, stop: threading.Event, progressed: Callable[[], object]) -> None:
+    def _finish(self, stop: threading.Event, progressed: Callable[[], object]) -> bool:
         finished = finish(self._ledger, self._store, stop=stop.is_set, told=progressed)
-        for attachment_id, why in finished.left.items():
-            _log.error("erase.file-left", attachment=attachment_id, error=why, hint="it is tried again")
+        _tell_left("erase.file-left", "attachment", finished.left, len(finished.left))
+        return False
 
-    def _listen(self, silence_s: float | None, stop: threading.Event, progressed: Callable[[], object]) -> None:
+    def _listen_in_turn(self, stop: threading.Event, progressed: Callable[[], object]) -> bool:
+        chosen = self.settings.inbox
+
         def stopped() -> bool:
             progressed()
             return stop.is_set()
 
-        listen(self._ledger, clock=self._clock, bound_s=silence_s, stop=stopped)
+        def work() -> bool:
+            listen(self._ledger, clock=self._clock, bound_s=chosen.silence, stop=stopped)
+            return False
 
-    def _prune(self, stop: threading.Event, progressed: Callable[[], object]) -> None:
+        return chosen.enabled and self._under("silence", _LISTEN_S, work, stop)
+
+    def _prune(self, stop: threading.Event, progressed: Callable[[], object]) -> bool:
         pruned = prune(
             self._ledger,
             self._store,
@@ -113,6 +131,8 @@ class Rounds:
         )
         if pruned.counts:
             _log.info("prune.done", **pruned.counts)
+        _tell_left("prune.left", "item", pruned.left, pruned.left_count)
+        return False
 
     def _verify(self, stop: threading.Event, progressed: Callable[[], object]) -> bool:
         chosen = self.settings.verify
@@ -157,6 +177,14 @@ class Rounds:
             who=_WHO,
             stop=stopped,
         )
+
+
+def _tell_left(event: str, field: str, left: Mapping[str, str], count: int) -> None:
+    """A line for each of the first: where everything resists, thousands of lines would say the same every minute."""
+    for name, why in islice(left.items(), _MOST_TOLD):
+        _log.error(event, **{field: name}, error=why, hint="it is tried again")
+    if count > _MOST_TOLD:
+        _log.error(event, more=count - _MOST_TOLD, hint="see whether the store can be written")
 
 
 class _Pace:

@@ -93,9 +93,9 @@ def test_some_that_resist_are_told_and_the_others_go(filled: Ledger) -> None:
 def test_what_resists_is_named_up_to_a_bound(filled: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upkeep, "_MOST_NAMED", 3)
 
-    done = pruned(filled, FakeStore("2026/"))
+    done = pruned(filled, FakeStore("2026/"), forget_days=lambda _: (0, {"done/2026-11-01": "it resists"}))
 
-    assert (len(done.left), done.left_count) == (3, 5)
+    assert (len(done.left), done.left_count) == (3, 6)
 
 
 def test_a_stop_is_heard_also_while_files_are_removed(filled: Ledger) -> None:
@@ -109,3 +109,10 @@ def test_a_stop_is_heard_also_while_files_are_removed(filled: Ledger) -> None:
 
     assert sum(done.counts.values()) <= 5
     assert states(filled)["missing"] == COUNT
+
+
+def test_days_that_resist_are_told_beside_those_that_went(filled: Ledger) -> None:
+    done = pruned(filled, FakeStore(), forget_days=lambda _: (2, {"done/2026-11-01": "it resists"}))
+
+    assert done.counts["days of done/"] == 2
+    assert (done.left, done.left_count) == ({"done/2026-11-01": "it resists"}, 1)

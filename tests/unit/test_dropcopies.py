@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import os
@@ -131,8 +132,40 @@ def test_days_are_forgotten_by_their_names(drop: Path) -> None:
     (drop / "done/mine").mkdir()
     os.symlink(drop / "rejected", drop / "done/2020-01-01")
 
-    assert forget_days(drop, before=date(2026, 11, 20)) == 1
-    assert forget_days(drop / "nowhere", before=date(2026, 11, 20)) == 0
+    assert forget_days(drop, before=date(2026, 11, 20)) == (1, {})
+    assert forget_days(drop / "nowhere", before=date(2026, 11, 20)) == (0, {})
 
     assert sorted(path.name for path in (drop / "done").iterdir()) == ["2020-01-01", "2026-11-20", "mine"]
     assert (drop / "rejected/c").exists()
+
+
+def test_a_day_that_resists_is_told_and_keeps_no_other_day_and_nothing_else_of_its_own(
+    drop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One immutable file ended every round of the daemon, as an error that nobody foresaw, until it was restarted."""
+    for name in ("2026-11-18/a", "2026-11-18/stuck", "2026-11-18/z", "2026-11-19/b"):
+        (drop / "done" / name).parent.mkdir(exist_ok=True)
+        (drop / "done" / name).write_bytes(b"x")
+    unlink = os.unlink
+
+    def resist(name: str, **more: int) -> None:
+        if name == "stuck":
+            raise PermissionError(errno.EPERM, "Operation not permitted", name)
+        unlink(name, **more)
+
+    monkeypatch.setattr(os, "unlink", resist)
+
+    told = forget_days(drop, before=date(2026, 11, 20))
+
+    assert told == (1, {"done/2026-11-18": "stuck cannot be removed (Operation not permitted)"})
+    assert [path.name for path in (drop / "done/2026-11-18").iterdir()] == ["stuck"]
+    assert not (drop / "done/2026-11-19").exists()
+
+
+def test_a_folder_that_cannot_be_looked_into_is_told(drop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+
+    assert forget_days(drop, before=date(2026, 11, 20)) == (0, {"done": "it cannot be looked into (Permission denied)"})
