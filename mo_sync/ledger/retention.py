@@ -13,9 +13,20 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Select, delete, exists, func, not_, or_, select, update
 
-from mo_sync.ledger.dialect import begins_with, insert
+from mo_sync.ledger.dialect import begins_with, insert, take_turns_recording
 from mo_sync.ledger.ledger import Ledger
-from mo_sync.ledger.schema import attachment, attempt, cursor, event, intervention, is_in, message, notification
+from mo_sync.ledger.schema import (
+    attachment,
+    attempt,
+    cursor,
+    event,
+    gap,
+    intervention,
+    is_in,
+    mark,
+    message,
+    notification,
+)
 from mo_sync.ledger.veil import ERASED
 from mo_sync.lifecycle import State
 
@@ -71,16 +82,25 @@ def old_messages(ledger: Ledger, *, before: datetime, erased: bool) -> int:
 
 
 def delete_messages(ledger: Ledger, *, before: datetime, erased: bool, count: int) -> int:
-    """Delete at most ``count`` of them, with their events; how many."""
+    """Delete at most ``count`` of them, with their events; how many.
+
+    They are looked for before others are kept from writing: the look passes every old message that has attachments.
+    """
     newest = select(event.c.message_id).where(event.c.id == _newest_event(), event.c.message_id.is_not(None))
-    bare = _bare(ledger.dialect, before, erased)
-    some = select(message.c.id).where(*bare, message.c.id.not_in(newest)).order_by(message.c.recorded_at).limit(count)
+    chosen = *_bare(ledger.dialect, before, erased), message.c.id.not_in(newest)
+    with ledger.read() as connection:
+        some = select(message.c.id).where(*chosen).order_by(message.c.recorded_at).limit(count)
+        found = list(connection.execute(some).scalars())
+    if not found:
+        return 0
     with ledger.begin() as connection:
-        ids = list(connection.execute(some).scalars())
-        if not ids:
-            return 0
-        connection.execute(delete(event).where(event.c.message_id.in_(ids)))
-        return connection.execute(delete(message).where(message.c.id.in_(ids), *bare)).rowcount
+        take_turns_recording(connection)  # or an announcement could give one of them attachments between two statements
+        still = select(message.c.id).where(message.c.id.in_(found), *chosen)
+        ids = list(connection.execute(still).scalars())
+        for table in (event, mark):
+            connection.execute(delete(table).where(table.c.message_id.in_(ids)))
+        connection.execute(delete(gap).where(gap.c.subject.in_(ids)))
+        return connection.execute(delete(message).where(message.c.id.in_(ids))).rowcount
 
 
 def old_events(ledger: Ledger, *, before: datetime, erased: bool) -> int:

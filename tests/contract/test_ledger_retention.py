@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -18,6 +19,7 @@ from mo_sync.ledger.interventions import By
 from mo_sync.ledger.record import Recorded, record
 from mo_sync.ledger.retention import PRUNED
 from mo_sync.lifecycle import State
+from tests.contract.conftest import House
 from tests.ledgers import announced, column, later, one, raw, recorded, settlement, stored
 
 OLD, NEW, CUT, NOW = later(0), later(1_000), later(500), later(2_000)
@@ -89,6 +91,33 @@ def test_messages_go_with_their_events_when_nothing_is_left_of_them(filled: Ledg
     assert left.isdisjoint({"Mtext", "Moldfailed"})
     assert len(left) == 2 * len(State)
     assert column(filled, "select count(*) from event where event_key in ('Etext', 'Eoldfailed')") == [0]
+
+
+def test_messages_are_looked_for_while_others_write(house: House) -> None:
+    """The look takes a second and a half for each million messages that still have attachments."""
+    with house.open() as writer, house.open(busy_timeout=0.1) as ledger:
+        recorded(ledger, announced("E1", "M1", ["A1"]), now=OLD)
+        with writer.begin() as connection:
+            connection.execute(text("update message set body = 'changed'"))
+
+            assert retention.delete_messages(ledger, before=CUT, erased=False, count=9) == 0
+
+
+def test_a_message_that_got_an_attachment_since_it_was_found_stays(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded(ledger, *(announced(f"E{n}", f"M{n}", []) for n in range(3)), announced("Elast", "Mlast", []), now=OLD)
+
+    def late() -> AbstractContextManager[Any]:
+        monkeypatch.undo()
+        recorded(ledger, announced("Emore", "M1", ["A1"]), announced("Enew", "Mnew", []), now=NEW)
+        return ledger.begin()
+
+    monkeypatch.setattr(ledger, "begin", late)
+
+    assert retention.delete_messages(ledger, before=CUT, erased=False, count=9) == 2
+    assert column(ledger, "select id from message order by id") == ["M1", "Mlast", "Mnew"]
+    assert column(ledger, "select event_key from event order by id") == ["E1", "Elast", "Emore", "Enew"]
 
 
 def test_what_stands_for_erased_ones_is_kept_apart(filled: Ledger) -> None:
