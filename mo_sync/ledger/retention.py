@@ -45,6 +45,7 @@ __all__ = [
 
 PRUNED: Final = "pruned"
 _PAYLOADS: Final = "retention.payloads"
+_LAST: Final = 500
 
 
 def old_attachments(ledger: Ledger, *, state: State, before: datetime) -> int:
@@ -119,26 +120,46 @@ def delete_events(ledger: Ledger, *, before: datetime, erased: bool, count: int)
 def old_payloads(ledger: Ledger, *, before: datetime) -> int:
     """How many events that were understood and received before then still have their bytes."""
     with ledger.read() as connection:
-        chosen = event.c.id > _emptied_to(connection), event.c.received_at < before, event.c.payload != ""
-        return int(connection.execute(select(func.count()).where(*chosen, _understood())).scalar_one())
+        place, newest = _emptied_to(connection), _newest_before(connection, before)
+        chosen = event.c.id > place, event.c.id <= newest, *_full(before)
+        return int(connection.execute(select(func.count()).select_from(event).where(*chosen)).scalar_one())
 
 
 def empty_payloads(ledger: Ledger, *, before: datetime, now: datetime, count: int) -> int:
-    """Go through the next ``count`` events and empty those; how many were gone through. A cursor keeps the place."""
+    """Empty at most ``count`` of those; how many. A cursor keeps the place up to which nothing is left to do.
+
+    Numbers are given in the order of recording, and times nearly so. One event that a clock recorded which ran ahead
+    stops the cursor until its time comes, but not the emptying of those that were recorded after it.
+    """
+    with ledger.read() as connection:
+        after, newest = _emptied_to(connection), _newest_before(connection, before)
+        some = select(event.c.id).where(event.c.id > after, event.c.id <= newest, *_full(before))
+        ids = list(connection.execute(some.order_by(event.c.id).limit(count)).scalars())
+        place = _place(connection, after=after, upto=ids[-1] if len(ids) == count else newest, before=before)
+    if not ids and place == after:
+        return 0
     with ledger.begin() as connection:
-        after = _emptied_to(connection)
-        some = select(event.c.id, event.c.received_at).where(event.c.id > after).order_by(event.c.id).limit(count)
-        ids = []
-        for row in connection.execute(some):
-            if row.received_at >= before:
-                break
-            ids.append(row.id)
-        if ids:
-            connection.execute(update(event).where(event.c.id.in_(ids), _understood()).values(payload=""))
-            place = {"name": _PAYLOADS, "value": str(ids[-1]), "updated_at": now}
-            moved = insert(connection.dialect.name, cursor).values(place)
-            connection.execute(moved.on_conflict_do_update(index_elements=["name"], set_=place))
-    return len(ids)
+        emptied = connection.execute(update(event).where(event.c.id.in_(ids), *_full(before)).values(payload=""))
+        _empty_to(connection, place, now)
+        return emptied.rowcount
+
+
+def _newest_before(connection: Connection, before: datetime) -> int:
+    """The highest number among those that were received last before then; nearly all below it are as old. Among so
+    many, that a few whose clock ran ahead do not hide the others."""
+    old = select(event.c.id).where(event.c.received_at < before).order_by(event.c.received_at.desc()).limit(_LAST)
+    return int(connection.execute(select(func.max(old.subquery().c.id))).scalar_one() or 0)
+
+
+def _place(connection: Connection, *, after: int, upto: int, before: datetime) -> int:
+    """How far the cursor may go: not past an event that is to be emptied another time."""
+    young = event.c.id > after, event.c.id <= upto, event.c.received_at >= before
+    found = connection.execute(select(event.c.id).where(*young).order_by(event.c.id).limit(1)).scalar_one_or_none()
+    return max(after, upto if found is None else int(found) - 1)
+
+
+def _full(before: datetime) -> tuple[ColumnElement[bool], ...]:
+    return event.c.received_at < before, event.c.payload != "", event.c.state == "accepted"
 
 
 def _old(state: State, before: datetime) -> tuple[ColumnElement[bool], ...]:
@@ -166,10 +187,6 @@ def _stands_in(dialect: str, column: ColumnElement[str], erased: bool) -> Column
     return found if erased else not_(found)
 
 
-def _understood() -> ColumnElement[bool]:
-    return event.c.state == "accepted"
-
-
 def _newest_event() -> Any:
     return select(func.max(event.c.id)).scalar_subquery()
 
@@ -177,6 +194,12 @@ def _newest_event() -> Any:
 def _emptied_to(connection: Connection) -> int:
     found = connection.execute(select(cursor.c.value).where(cursor.c.name == _PAYLOADS)).scalar_one_or_none()
     return int(found or 0)
+
+
+def _empty_to(connection: Connection, place: int, now: datetime) -> None:
+    values = {"name": _PAYLOADS, "value": str(place), "updated_at": now}
+    moved = insert(connection.dialect.name, cursor).values(values)
+    connection.execute(moved.on_conflict_do_update(index_elements=["name"], set_=values))
 
 
 def _count(ledger: Ledger, query: Select[Any]) -> int:

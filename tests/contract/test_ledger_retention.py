@@ -195,6 +195,43 @@ def test_old_payloads_are_emptied_once_and_in_pieces(filled: Ledger) -> None:
     assert column(filled, "select count(*) from event where payload <> ''") == [len(State) + 1]
 
 
+def received(ledger: Ledger, name: str, at: datetime) -> None:
+    said, parsed = announced(name, f"M{name}", [])
+    record(ledger, [(raw(said.body, at=at), parsed)], now=at, give_up_after_s=9.0)
+
+
+def test_an_event_whose_clock_ran_ahead_keeps_no_other_from_being_emptied(ledger: Ledger) -> None:
+    """For as long as it ran ahead, nothing that was recorded after it was emptied."""
+    for name, at in (("E1", OLD), ("E2", later(900)), ("E3", OLD), ("E4", OLD), ("E5", NEW)):
+        received(ledger, name, at)
+    full = "select event_key from event where payload <> '' order by id"
+    assert retention.old_payloads(ledger, before=CUT) == 3
+
+    assert [retention.empty_payloads(ledger, before=CUT, now=NOW, count=2) for _ in range(3)] == [2, 1, 0]
+    assert column(ledger, full) == ["E2", "E5"]
+    assert retention.old_payloads(ledger, before=CUT) == 0
+
+    assert retention.empty_payloads(ledger, before=later(950), now=NOW, count=2) == 1
+    assert column(ledger, full) == ["E5"]
+
+
+def test_what_was_ahead_and_is_the_newest_of_the_old_hides_none_that_are_as_old(ledger: Ledger) -> None:
+    for name, at in (("E1", later(100)), ("E2", OLD), ("E3", OLD)):
+        received(ledger, name, at)
+
+    assert retention.empty_payloads(ledger, before=CUT, now=NOW, count=9) == 3
+
+
+def test_only_what_was_emptied_is_counted(ledger: Ledger) -> None:
+    """Five that were passed, because they were not understood, were told as five that were emptied."""
+    bad = [(raw(b"bad %d" % n, at=OLD), Rejected(f"raw:{n}", "no event", "byte 0")) for n in range(5)]
+    record(ledger, bad, now=OLD, give_up_after_s=9.0)
+
+    assert retention.old_payloads(ledger, before=CUT) == 0
+    assert retention.empty_payloads(ledger, before=CUT, now=NOW, count=9) == 0
+    assert column(ledger, "select count(*) from event where payload <> ''") == [5]
+
+
 def text_of(ledger: Ledger, moment: datetime) -> Any:
     return moment if ledger.dialect == "postgresql" else moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 

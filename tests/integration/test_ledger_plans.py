@@ -61,6 +61,10 @@ QUESTIONS: dict[str, Asked] = {
     ),
     "finish erasures": unfinished,
     "prune": lambda ledger: retention.retire(ledger, state=State.STORED, before=later(9), now=later(9), count=50),
+    "prune payloads": lambda ledger: (
+        retention.old_payloads(ledger, before=later(9)),
+        retention.empty_payloads(ledger, before=later(9), now=later(9), count=2),
+    ),
 }
 
 
