@@ -13,11 +13,13 @@ from sqlalchemy import Connection
 
 from mo_sync.errors import LedgerOutOfReach, OutOfReach, UsageError
 from mo_sync.ledger.ledger import Ledger
-from mo_sync.wholefile import written
+from mo_sync.wholefile import sync_folder, written
 
 __all__ = ["BackedUp", "back_up"]
 
 _PAGES: Final = 2_000
+_PATIENCE_S: Final = 1.0
+_BESIDE: Final = ("-wal", "-shm", "-journal")
 _TABLES: Final = ("event", "message", "attachment", "attempt")
 
 
@@ -42,7 +44,8 @@ def back_up(
     The copy is made beside it under a hidden name, read through (integrity and foreign keys), synced, and renamed; what
     goes wrong leaves nothing behind. ``told`` is called with the pages that are done and those there are. Raises
     UsageError when something is there already (and not to be replaced), and for a ledger on PostgreSQL; OutOfReach when
-    the copy cannot be written; LedgerOutOfReach ``backup-damaged`` when it is not sound: then neither is the ledger.
+    the copy cannot be written, or somebody has the one open that it is to replace; LedgerOutOfReach ``backup-damaged``
+    when it is not sound: then neither is the ledger.
     """
     if ledger.dialect != "sqlite":
         hint = "pg_dump makes a copy of a ledger on PostgreSQL"
@@ -51,10 +54,12 @@ def back_up(
         _refuse_the_ledger_itself(connection, target)
     try:
         with written(target, replace=replace) as part:
+            _clear_beside(target, replace=replace)
             with ledger.read() as connection:
                 _copy(connection, part, told)
             rows = _checked(part)
             size = part.stat().st_size
+            _clear_beside(target, replace=replace)  # somebody may have looked into the old one meanwhile
     except FileExistsError as error:
         hint = "name another file, or a folder; --force replaces it"
         raise UsageError("backup-exists", "something is there already", item=str(target), hint=hint) from error
@@ -73,6 +78,38 @@ def _refuse_the_ledger_itself(connection: Connection, target: Path) -> None:
     files = [Path(row[2]) for row in connection.exec_driver_sql("pragma database_list") if row[1] == "main"]
     if any(target.samefile(file) for file in files):
         raise UsageError("backup-onto-ledger", "this is the ledger itself", item=str(target), hint="name another file")
+
+
+def _clear_beside(target: Path, *, replace: bool) -> None:
+    """Leave nothing beside ``target`` that SQLite would take for a part of the new copy.
+
+    Who had the old one open and was killed left a log or a journal there, and whoever opened the new one next would
+    have old pages written over it. It goes before the rename, or a crash between the two would leave just that; and not
+    by us as long as there is a file that it belongs to, but by SQLite, which first puts in order what it is about. That
+    fails while somebody has the old copy open, who would in the end remove the new one's log.
+    """
+    if not replace and target.exists():
+        return  # it is not to be touched, and is refused
+    beside = [target.with_name(target.name + end) for end in _BESIDE]
+    if not any(path.exists() for path in beside):
+        return
+    try:
+        if target.exists():
+            with closing(sqlite3.connect(target, timeout=_PATIENCE_S)) as old:
+                old.execute("pragma journal_mode=delete")
+        else:
+            for path in beside:
+                path.unlink(missing_ok=True)
+    except sqlite3.Error as error:
+        raise _in_use(target, str(error)) from error
+    if any(path.exists() for path in beside):
+        raise _in_use(target, "something lies beside it")
+    sync_folder(target.parent)
+
+
+def _in_use(target: Path, why: str) -> OutOfReach:
+    hint = "end what has it open, move it away with its -wal and -journal, or name another file"
+    return OutOfReach("backup-in-use", f"it cannot be replaced ({why})", item=str(target), hint=hint)
 
 
 def _copy(connection: Connection, part: Path, told: Callable[[int, int], object]) -> None:

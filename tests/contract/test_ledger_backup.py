@@ -6,6 +6,7 @@ import os
 import sqlite3
 import subprocess
 import threading
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -109,6 +110,67 @@ def test_nothing_is_overwritten_unless_it_was_said_and_never_the_ledger_itself(f
         assert caught.value.code == "backup-onto-ledger"
 
     assert back_up(filed, target, replace=True).rows["event"] == 50
+
+
+def log_left_behind(copy: Path) -> None:
+    """As somebody leaves it who wrote to the copy and was killed."""
+    with closing(sqlite3.connect(copy, isolation_level=None)) as other:
+        other.execute("pragma journal_mode=wal")
+        other.execute("update message set body = 'changed by hand'")
+        left = {path: path.read_bytes() for path in (copy, copy.with_name(f"{copy.name}-wal"))}
+    for path, content in left.items():
+        path.write_bytes(content)
+
+
+def journal_left_behind(copy: Path) -> None:
+    """The same without a log, in the middle of a transaction."""
+    with closing(sqlite3.connect(copy, isolation_level=None)) as other:
+        other.execute("pragma cache_size=1")
+        other.execute("begin")
+        other.execute("update message set body = 'changed by hand'")
+        other.execute("update attachment set error = hex(randomblob(2000))")
+        left = {path: path.read_bytes() for path in (copy, copy.with_name(f"{copy.name}-journal"))}
+        other.execute("rollback")
+    for path, content in left.items():
+        path.write_bytes(content)
+
+
+@pytest.mark.parametrize("leave", [log_left_behind, journal_left_behind])
+@pytest.mark.parametrize("old", ["is replaced", "was removed"])
+def test_what_a_killed_program_left_beside_the_old_copy_does_not_get_into_the_new_one(
+    filed: Ledger, tmp_path: Path, leave: Callable[[Path], None], old: str
+) -> None:
+    """The new copy was found sound, renamed, and spoiled by whoever opened it."""
+    target = tmp_path / "copy.db"
+    back_up(filed, target)
+    leave(target)
+    assert len(list(tmp_path.glob("copy.db*"))) == 2
+    if old == "was removed":
+        target.unlink()
+    recorded(filed, *(announced(f"Z{n}", f"Z{n}", [f"Z{n}"]) for n in range(300)))
+
+    back_up(filed, target, replace=old == "is replaced")
+
+    assert [path.name for path in tmp_path.glob("*copy*")] == ["copy.db"]
+    with closing(sqlite3.connect(target)) as copy:
+        assert copy.execute("pragma integrity_check").fetchall() == [("ok",)]
+        assert copy.execute("select distinct body, count(*) from message").fetchall() == [("hello", 350)]
+
+
+def test_a_copy_that_somebody_has_open_is_not_replaced(filed: Ledger, tmp_path: Path) -> None:
+    target = tmp_path / "copy.db"
+    back_up(filed, target)
+    recorded(filed, announced("Enew", "Mnew", ["Anew"]))
+    with opened(target) as reader:
+        assert column(reader, "select count(*) from event") == [50]
+
+        with pytest.raises(OutOfReach) as caught:
+            back_up(filed, target, replace=True)
+
+        assert (caught.value.code, caught.value.exit_code) == ("backup-in-use", 75)
+        assert column(reader, "select count(*) from event") == [50]
+    assert list(tmp_path.glob(".copy*")) == []
+    assert back_up(filed, target, replace=True).rows["event"] == 51
 
 
 def test_somebody_who_was_quicker_is_not_overwritten_either(filed: Ledger, tmp_path: Path) -> None:
