@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from mo_sync.cli.backlog import read_ahead
 from mo_sync.cli.bar import Bar
-from mo_sync.cli.context import context_of
+from mo_sync.cli.context import Context, context_of
 from mo_sync.cli.filtering import Reveal, filtered
 from mo_sync.cli.formats import Form, lines, parquet
 from mo_sync.cli.listing import masked
@@ -52,15 +53,29 @@ def export(
         raise UsageError("output-missing", "parquet is no text", item="--format", hint="name a file with --output")
     output = context.output()
     columns = columns_of(kind)
-    with context.ledger() as ledger, streamed(ledger, kind, filters) as found:
-        rows = (row if reveal else _veiled(row) for row in found)
-        if to_file is None:
-            _speak(output, lines(form, columns, rows))
-            return ExitCode.SETTLED
-        with output.progress(kind.value) as bar, _written(to_file, replace=force) as part:
-            _write(part, form, columns, rows, bar)
+
+    def told() -> Generator[str, None, None]:
+        with _rows(context, kind, filters, reveal=reveal) as rows:
+            yield from lines(form, columns, rows)
+
+    if to_file is None:
+        with read_ahead(told()) as ready:
+            _speak(output, ready)
+        return ExitCode.SETTLED
+    with (
+        _rows(context, kind, filters, reveal=reveal) as rows,
+        output.progress(kind.value) as bar,
+        _written(to_file, replace=force) as part,
+    ):
+        _write(part, form, columns, rows, bar)
     output.result(str(to_file))
     return ExitCode.SETTLED
+
+
+@contextlib.contextmanager
+def _rows(context: Context, kind: Kind, filters: Filters, *, reveal: bool) -> Iterator[Iterator[dict[str, Any]]]:
+    with context.ledger() as ledger, streamed(ledger, kind, filters) as found:
+        yield (row if reveal else _veiled(row) for row in found)
 
 
 def _veiled(row: dict[str, Any]) -> dict[str, Any]:
@@ -79,8 +94,8 @@ def _refuse_what_means_nothing(kind: Kind, filters: Filters) -> None:
 
 def _speak(output: Output, told: Iterable[str]) -> None:
     """As it is for a program; at a terminal nothing from outside may act on it."""
-    for line in told:
-        output.raw(printable(line) if output.terminal else line)
+    for some in told:
+        output.raw(printable(some) if output.terminal else some)
         if output.reader_gone:
             return
 
