@@ -106,14 +106,18 @@ def release(
 ) -> int:
     """Let go on what is held; let out of quarantine what you judged to be harmless; or try an application that rests
     because of its credentials, its credit or the gateway: one of its attachments at once, the others when that goes
-    well. Out of quarantine goes only an attachment that is named itself, or what --state quarantined says.
+    well. Out of quarantine goes only an attachment that is named itself, or what --state quarantined says. --limit and
+    --reason are for attachments alone.
 
     Example: mo-sync ledger release --state held --since 7d
 
     Example: mo-sync ledger release --application 17226
     """
     if not (wanted or everything) and filters == Filters():
-        return _release_applications(context_of(ctx), application, everyone=all_applications, as_json=as_json)
+        _refuse_what_is_for_attachments(limit, reason)
+        return _release_applications(
+            context_of(ctx), application, everyone=all_applications, dry_run=dry_run, as_json=as_json
+        )
     if all_applications or len(application or ()) > 1:
         hint = "release attachments of one application at a time, or applications without naming attachments"
         raise UsageError("two-choices", "it was said twice what to release", hint=hint)
@@ -122,17 +126,30 @@ def release(
     return _do(context_of(ctx), wished, dry_run=dry_run, as_json=as_json)
 
 
-def _release_applications(context: Context, ids: list[str] | None, *, everyone: bool, as_json: bool) -> int:
+def _refuse_what_is_for_attachments(limit: int | None, reason: str | None) -> None:
+    for option, given in (("--limit", limit), ("--reason", reason)):
+        if given is not None:
+            hint = "it is for attachments: say which, or leave it out"
+            raise UsageError("option-without-meaning", "it says nothing about applications", item=option, hint=hint)
+
+
+def _release_applications(
+    context: Context, ids: list[str] | None, *, everyone: bool, dry_run: bool, as_json: bool
+) -> int:
     if bool(ids) == everyone:
         hint = "name ids or --state held, or applications with --application or --all-applications"
         raise UsageError("nothing-chosen", "it was not said what to release", hint=hint)
     output = context.output(as_json=as_json)
     with context.ledger() as ledger:
-        released = applications.release(ledger, now=SystemClock().now(), ids=ids or ())
+        if dry_run:
+            released = [one.id for one in applications.troubled(ledger) if everyone or one.id in (ids or ())]
+        else:
+            released = applications.release(ledger, now=SystemClock().now(), ids=ids or ())
     if output.as_json:
-        output.json({"released": released})
+        output.json({"released": released, "dry_run": dry_run})
     else:
-        output.say(f"tried at once: {', '.join(released)}" if released else "none of them rests")
+        tried = "would be tried at once" if dry_run else "tried at once"
+        output.say(f"{tried}: {', '.join(released)}" if released else "none of them rests")
     return ExitCode.SETTLED
 
 

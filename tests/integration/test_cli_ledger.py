@@ -93,7 +93,7 @@ def test_the_status_is_told_to_people_and_to_programs(asked: Callable[..., Any])
 def test_an_application_that_rests_can_be_tried_at_once(asked: Callable[..., Any], site: Site) -> None:
     assert "application 3 is held" in asked("show", "Gamma1")
 
-    assert asked("release", "--application", "3", "--json") == {"released": ["3"]}
+    assert asked("release", "--application", "3", "--json") == {"released": ["3"], "dry_run": False}
     assert asked("release", "--all-applications").strip() == "tried at once: 3"
     assert asked("release", "--application", "17226").strip() == "none of them rests"
 
