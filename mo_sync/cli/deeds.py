@@ -183,7 +183,9 @@ def _do(context: Context, wished: _Wish, *, dry_run: bool, as_json: bool) -> int
         count = sum(counts.values())
         if not dry_run:
             count = _done(context, ledger, deed, choice, by=by, expected=count)
-        judged = let_out(context, ledger, choice, by, dry_run=dry_run) if deed is Deed.RELEASE else LetOut()
+        # The limit is one for both, and what is held goes first.
+        rest = choice if choice.limit is None else replace(choice, limit=choice.limit - count)
+        judged = let_out(context, ledger, rest, by, dry_run=dry_run) if deed is Deed.RELEASE else LetOut()
     theirs = {row.id: row for story in named for row in story.attachments}.values()
     alone = [row for row in theirs if State(row.state) not in FROM[deed] and row.id not in judged.meant]
     if output.as_json:

@@ -125,11 +125,12 @@ def send_back(ledger: Ledger, item: Filed, *, now: datetime, give_up_after_s: fl
 
 
 def quarantined(ledger: Ledger, choice: Choice) -> list[Filed]:
-    """What is quarantined, of those that are meant."""
+    """What is quarantined, of those that are meant, the oldest first; no more than the choice's limit."""
     columns = (attachment.c[name] for name in ("id", "location", "size", "sha256", "verified_at"))
     query = select(*columns).where(attachment.c.state == State.QUARANTINED.value, *chosen(choice))
+    oldest_first = query.order_by(attachment.c.created_at, attachment.c.id)
     with ledger.read() as connection:
-        return [_filed(row) for row in connection.execute(query.order_by(attachment.c.id))]
+        return [_filed(row) for row in connection.execute(oldest_first.limit(choice.limit))]
 
 
 def let_out(ledger: Ledger, item: Filed, location: str, by: By, *, now: datetime) -> bool:

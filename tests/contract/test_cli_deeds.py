@@ -10,10 +10,11 @@ import pytest
 from mo_sync.errors import UsageError
 from mo_sync.ledger import Ledger
 from mo_sync.ledger.claims import claim, settle
+from mo_sync.ledger.interventions import By, Choice, Deed, intervene
 from mo_sync.verdicts import Verdict
 from tests.commands import Called, call
 from tests.contract.conftest import House
-from tests.ledgers import announced, column, failed, later, recorded, rows, settlement
+from tests.ledgers import announced, column, failed, later, recorded, rows, settlement, stored
 
 Ask = Callable[..., Called]
 
@@ -62,3 +63,39 @@ def test_what_says_nothing_about_applications_is_refused(resting: Ledger, asked:
 
     assert caught.value.item == option
     assert column(resting, "select until from application order by id") == before
+
+
+@pytest.fixture
+def judged(ledger: Ledger) -> Ledger:
+    """Two attachments that are held, then three that are quarantined."""
+    recorded(ledger, *(announced(f"H{n}", f"MH{n}", [f"H{n}"]) for n in range(2)))
+    intervene(ledger, Deed.HOLD, Choice(), now=later(0), give_up_after_s=9.0, by=By())
+    recorded(ledger, *(announced(f"Q{n}", f"MQ{n}", [f"Q{n}"]) for n in range(3)), now=later(1))
+    leases = claim(ledger, worker="w", count=9, now=later(1), lease_s=60)
+    condemned = [settlement(lease, stored(lease, quarantined=True, reason="virus"), now=later(2)) for lease in leases]
+    settle(ledger, condemned, worker="w")
+    return ledger
+
+
+@pytest.mark.parametrize(
+    ("words", "released", "let_out"),
+    [
+        (["--state", "quarantined", "--limit", "1"], 0, 1),
+        (["Q0", "Q1", "Q2", "--limit", "2"], 0, 2),
+        (["--state", "held,quarantined", "--limit", "3"], 2, 1),
+        (["--state", "held,quarantined", "--limit", "2"], 2, 0),
+        (["--state", "held,quarantined"], 2, 3),
+    ],
+)
+def test_no_more_than_the_limit_are_released_whichever_they_are(
+    judged: Ledger, asked: Ask, words: list[str], released: int, let_out: int
+) -> None:
+    dry = asked("release", *words, "--dry-run", "--json").document
+    assert (dry["released"], dry["let_out"]) == (released, let_out)
+
+    done = asked("release", *words, "--json")
+
+    # Their files were never there, so that whichever was tried is told.
+    assert done.document["released"] == released
+    assert len(done.document["still_quarantined"]) == let_out
+    assert column(judged, "select count(*) from attachment where state = 'held'") == [2 - released]

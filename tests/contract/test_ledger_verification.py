@@ -6,6 +6,7 @@ import pytest
 
 from mo_sync.ledger import Ledger
 from mo_sync.ledger.claims import claim, settle
+from mo_sync.ledger.filters import Filters
 from mo_sync.ledger.interventions import By, Choice
 from mo_sync.ledger.verification import (
     Filed,
@@ -20,6 +21,7 @@ from mo_sync.ledger.verification import (
     still,
     unsettled,
 )
+from mo_sync.lifecycle import State
 from tests.ledgers import announced, column, later, one, recorded, settlement, stored
 
 
@@ -129,3 +131,18 @@ def test_a_row_that_somebody_wrote_by_hand_can_be_looked_at_and_sent_back(sample
     assert [(item.location, item.size, item.sha256) for item in odd] == [("", -1, "")] * 2
     assert still(sample, odd[0])
     assert send_back(sample, odd[0], now=later(9), give_up_after_s=9.0, reason="no file", who="me")
+
+
+@pytest.mark.parametrize(("limit", "found"), [(None, ["B", "C", "A"]), (2, ["B", "C"]), (0, []), (9, ["B", "C", "A"])])
+def test_no_more_than_the_limit_are_looked_at_for_the_way_out_of_quarantine_the_oldest_first(
+    ledger: Ledger, limit: int | None, found: list[str]
+) -> None:
+    for second, name in enumerate("BCA"):
+        recorded(ledger, announced(f"E{name}", f"M{name}", [name]), now=later(second))
+    leases = claim(ledger, worker="w", count=9, now=later(9), lease_s=60)
+    condemned = [settlement(lease, stored(lease, quarantined=True, reason="virus"), now=later(9)) for lease in leases]
+    settle(ledger, condemned, worker="w")
+
+    chosen = quarantined(ledger, Choice(filters=Filters(states=[State.QUARANTINED]), limit=limit))
+
+    assert [item.id for item in chosen] == found
