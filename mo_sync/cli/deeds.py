@@ -170,6 +170,9 @@ def _do(context: Context, wished: _Wish, *, dry_run: bool, as_json: bool) -> int
     if not (wished.wanted or wished.everything) and wished.filters == Filters():
         hint = "name ids, or say which with --state, --application, --since, --until, --from, --to, --error, or --all"
         raise UsageError("nothing-chosen", f"it was not said what to {deed}", hint=hint)
+    if wished.wanted and wished.everything:
+        hint = "name ids, or say --all"
+        raise UsageError("two-choices", f"it was said twice what to {deed}", item="--all", hint=hint)
     output = context.output(as_json=as_json)
     with context.ledger() as ledger:
         named = [_named(ledger, name) for name in wished.wanted]

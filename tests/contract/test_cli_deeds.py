@@ -65,6 +65,16 @@ def test_what_says_nothing_about_applications_is_refused(resting: Ledger, asked:
     assert column(resting, "select until from application order by id") == before
 
 
+def test_all_of_them_and_some_by_name_is_a_contradiction(resting: Ledger, asked: Ask) -> None:
+    before = rows(resting, "select * from attachment order by id")
+
+    for deed in Deed:
+        with pytest.raises(UsageError, match="two-choices"):
+            asked(deed, "A1", "--all")
+
+    assert rows(resting, "select * from attachment order by id") == before
+
+
 @pytest.fixture
 def judged(ledger: Ledger) -> Ledger:
     """Two attachments that are held, then three that are quarantined."""
