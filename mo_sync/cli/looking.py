@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Annotated
@@ -19,7 +20,7 @@ from mo_sync.errors import ExitCode
 from mo_sync.ledger import queries
 from mo_sync.ledger.filters import Filters
 from mo_sync.ledger.queries import ProcessRow, Status
-from mo_sync.lifecycle import Standing
+from mo_sync.lifecycle import Standing, State
 
 __all__ = ["list_", "show", "status"]
 
@@ -51,7 +52,7 @@ def list_(
     filters: Filters,
     problems: Annotated[bool, typer.Option("--problems", help="Only what needs a person.")] = False,
     limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest first.")] = 50,
-    everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="All of them, whatever --limit says.")] = False,
     as_json: AsJson = False,
     utc: Utc = False,
     reveal: Reveal = False,
@@ -59,18 +60,19 @@ def list_(
     """Attachments, the newest first, with where they are or why they are not.
 
     With --problems, also what needs a person and is no attachment: events that were not understood, applications in
-    trouble, messages that announce attachments without ids.
+    trouble, messages that announce attachments without ids. --state narrows it to attachments in these states.
 
     Example: mo-sync ledger list --state failed,missing --since 7d
     """
     context = context_of(ctx)
     not_only_files = problems and not (filters.states or filters.from_address or filters.to_address)
-    if problems:
-        filters = replace(filters, states=(*filters.states, *queries.PROBLEMS))
+    states = _problems_among(filters.states) if problems else filters.states
+    none_is_meant = problems and not states  # which the filters would take for every state
+    filters = replace(filters, states=states)
     output = context.output(as_json=as_json)
     most = None if everything else limit
     with context.ledger() as ledger:
-        found = queries.list_attachments(ledger, filters, limit=most and most + 1)
+        found = [] if none_is_meant else queries.list_attachments(ledger, filters, limit=most and most + 1)
         others = queries.other_problems(ledger, filters, limit=most and most + 1) if not_only_files else []
     if most is not None and max(len(found), len(others)) > most:
         output.warn(f"there are more than {limit}; --limit or --all shows them")
@@ -82,6 +84,11 @@ def list_(
     show_attachments(output, found, utc=utc, reveal=reveal)
     show_others(output, others, utc=utc)
     return ExitCode.SETTLED
+
+
+def _problems_among(states: Collection[State]) -> Collection[State]:
+    """What needs a person, of these states; of all, where none was named."""
+    return [state for state in queries.PROBLEMS if state in states] if states else queries.PROBLEMS
 
 
 def show(

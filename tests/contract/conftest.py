@@ -14,7 +14,10 @@ from mo_sync.errors import LedgerOutOfReach
 from mo_sync.ledger import Ledger
 from mo_sync.ledger.totals import counted, totals
 from mo_sync.settings import Ledger as LedgerSettings
+from tests.commands import Called, call
 from tests.postgres import Missing, Server
+
+Ask = Callable[..., Called]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,3 +103,13 @@ def ledger(house: House) -> Iterator[Ledger]:
         with contextlib.suppress(LedgerOutOfReach), opened.read() as connection:  # some tests leave none to be read
             kept = {name: one for name, one in totals(connection).items() if one.count}
             assert kept == {name: one for name, one in counted(connection).items() if one.count}
+
+
+@pytest.fixture
+def asked(house: House, tmp_path: Path) -> Ask:
+    """Call ``mo-sync ledger …`` on the test's ledger, within this process."""
+
+    def ask(*words: str) -> Called:
+        return call(house.url, tmp_path, "ledger", *words)
+
+    return ask

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
 
 from mo_sync.errors import UsageError
@@ -12,21 +9,8 @@ from mo_sync.ledger import Ledger
 from mo_sync.ledger.claims import claim, settle
 from mo_sync.ledger.interventions import By, Choice, Deed, intervene
 from mo_sync.verdicts import Verdict
-from tests.commands import Called, call
-from tests.contract.conftest import House
+from tests.contract.conftest import Ask
 from tests.ledgers import announced, column, failed, later, recorded, rows, settlement, stored
-
-Ask = Callable[..., Called]
-
-
-@pytest.fixture
-def asked(house: House, tmp_path: Path) -> Ask:
-    """Call ``mo-sync ledger …`` on the test's ledger."""
-
-    def ask(*words: str) -> Called:
-        return call(house.url, tmp_path, "ledger", *words)
-
-    return ask
 
 
 @pytest.fixture
@@ -39,29 +23,25 @@ def resting(ledger: Ledger) -> Ledger:
     return ledger
 
 
-@pytest.mark.parametrize(("words", "meant"), [(["--application", "2"], ["2"]), (["--all-applications"], ["1", "2"])])
-def test_a_dry_run_only_tells_which_applications_would_be_tried(
-    resting: Ledger, asked: Ask, words: list[str], meant: list[str]
-) -> None:
+def test_a_dry_run_only_tells_which_applications_would_be_tried(resting: Ledger, asked: Ask) -> None:
     before = rows(resting, "select * from application order by id")
 
-    dry, document = asked("release", *words, "--dry-run"), asked("release", *words, "--dry-run", "--json").document
-
-    assert dry.out == f"would be tried at once: {', '.join(meant)}\n"
-    assert document == {"released": meant, "dry_run": True}
-    assert rows(resting, "select * from application order by id") == before
-    assert asked("release", *words).out == f"tried at once: {', '.join(meant)}\n"
+    assert asked("release", "--application", "2", "--dry-run").out == "would be tried at once: 2\n"
     assert asked("release", "--application", "3", "--dry-run").out == "none of them rests\n"
+    dry = asked("release", "--all-applications", "--dry-run", "--json").document
+    assert dry == {"released": ["1", "2"], "dry_run": True}
+
+    assert rows(resting, "select * from application order by id") == before
+    assert asked("release", "--all-applications").out == "tried at once: 1, 2\n"
 
 
-@pytest.mark.parametrize("option", ["--limit", "--reason"])
-def test_what_says_nothing_about_applications_is_refused(resting: Ledger, asked: Ask, option: str) -> None:
+def test_what_says_nothing_about_applications_is_refused(resting: Ledger, asked: Ask) -> None:
     before = column(resting, "select until from application order by id")
 
-    with pytest.raises(UsageError, match="option-without-meaning") as caught:
-        asked("release", "--all-applications", option, "1")
+    for option in ("--limit", "--reason"):
+        with pytest.raises(UsageError, match="option-without-meaning"):
+            asked("release", "--all-applications", option, "1")
 
-    assert caught.value.item == option
     assert column(resting, "select until from application order by id") == before
 
 
@@ -87,25 +67,18 @@ def judged(ledger: Ledger) -> Ledger:
     return ledger
 
 
-@pytest.mark.parametrize(
-    ("words", "released", "let_out"),
-    [
-        (["--state", "quarantined", "--limit", "1"], 0, 1),
-        (["Q0", "Q1", "Q2", "--limit", "2"], 0, 2),
-        (["--state", "held,quarantined", "--limit", "3"], 2, 1),
-        (["--state", "held,quarantined", "--limit", "2"], 2, 0),
-        (["--state", "held,quarantined"], 2, 3),
-    ],
-)
-def test_no_more_than_the_limit_are_released_whichever_they_are(
-    judged: Ledger, asked: Ask, words: list[str], released: int, let_out: int
-) -> None:
-    dry = asked("release", *words, "--dry-run", "--json").document
-    assert (dry["released"], dry["let_out"]) == (released, let_out)
+def test_no_more_than_the_limit_are_released_whichever_they_are(judged: Ledger, asked: Ask) -> None:
+    def would(*words: str) -> tuple[int, int]:
+        told = asked("release", *words, "--dry-run", "--json").document
+        return told["released"], told["let_out"]
 
-    done = asked("release", *words, "--json")
+    assert would("--state", "quarantined", "--limit", "1") == (0, 1)
+    assert would("Q0", "Q1", "Q2", "--limit", "2") == (0, 2)
+    assert would("--state", "held,quarantined", "--limit", "2") == (2, 0)
+    assert would("--state", "held,quarantined") == (2, 3)
 
-    # Their files were never there, so that whichever was tried is told.
-    assert done.document["released"] == released
-    assert len(done.document["still_quarantined"]) == let_out
-    assert column(judged, "select count(*) from attachment where state = 'held'") == [2 - released]
+    done = asked("release", "--state", "held,quarantined", "--limit", "3", "--json").document
+
+    # No file of theirs was ever there, so that those that were tried are told.
+    assert (done["released"], list(done["still_quarantined"])) == (2, ["Q0"])
+    assert column(judged, "select count(*) from attachment where state = 'held'") == [0]
