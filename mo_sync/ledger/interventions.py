@@ -6,13 +6,13 @@ workers go on between them. What is being fetched is left alone: its worker ends
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, and_, func, literal, not_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, literal, or_, select, update
 
 from mo_sync.ledger.filters import Filters, matching
 from mo_sync.ledger.ledger import Ledger
@@ -22,6 +22,7 @@ from mo_sync.lifecycle import Standing, State
 __all__ = ["FROM", "By", "Choice", "Deed", "chosen", "intervene", "note", "would"]
 
 _AT_ONCE: Final = 2_000
+_LOOKED_UP: Final = 100_000
 
 
 class Deed(StrEnum):
@@ -89,23 +90,36 @@ def intervene(
     """
     done = 0
     values = _values(deed, now=now, deadline_at=now + timedelta(seconds=give_up_after_s), by=by)
-    fresh = not_(and_(attachment.c.state == _TO[deed].value, attachment.c.updated_at == now))
-    some = select(attachment.c.id).where(*_chosen(deed, choice), fresh)
-    some = some if choice.limit is None else some.order_by(attachment.c.created_at, attachment.c.id)
-    while True:
-        count = _AT_ONCE if choice.limit is None else min(_AT_ONCE, choice.limit - done)
+    for ids in _pieces(ledger, deed, choice):
+        these = and_(attachment.c.id.in_(ids), *_still(deed, choice))
         with ledger.begin() as connection:
-            ids = list(connection.execute(some.limit(count)).scalars())
-            if ids and _TO[deed] is State.PENDING:
+            if _TO[deed] is State.PENDING:
                 _awake(connection, ids, now)
-            still = attachment.c.state.in_([state.value for state in FROM[deed]])
-            if ids:
-                these = and_(attachment.c.id.in_(ids), still)
-                note(connection, deed, these, by, now=now)
-                done += connection.execute(update(attachment).where(these).values(values)).rowcount
+            note(connection, deed, these, by, now=now)
+            done += connection.execute(update(attachment).where(these).values(values)).rowcount
         told(done)
-        if len(ids) < count or done == choice.limit:
-            return done
+    return done
+
+
+def _pieces(ledger: Ledger, deed: Deed, choice: Choice) -> Iterator[list[str]]:
+    """The ids of what is meant, the oldest first, as many at a time as a transaction may change.
+
+    They are looked up outside of those, and very many at once: each look goes through all that is left.
+    """
+    place = attachment.c.created_at, attachment.c.id
+    query = select(*place).where(*_chosen(deed, choice)).order_by(*place)
+    left, beyond = choice.limit, query
+    while left is None or left:
+        count = _LOOKED_UP if left is None else min(_LOOKED_UP, left)
+        with ledger.read() as connection:
+            found = connection.execute(beyond.limit(count)).all()
+        for start in range(0, len(found), _AT_ONCE):
+            yield [row.id for row in found[start : start + _AT_ONCE]]
+        if len(found) < count:
+            return
+        left = None if left is None else left - count
+        later = and_(place[0] == found[-1].created_at, place[1] > found[-1].id)
+        beyond = query.where(place[0] >= found[-1].created_at, or_(place[0] > found[-1].created_at, later))
 
 
 def note(connection: Connection, deed: str, which: ColumnElement[bool], by: By, *, now: datetime) -> None:
@@ -135,7 +149,19 @@ def would(ledger: Ledger, deed: Deed, choice: Choice) -> dict[State, int]:
 
 
 def _chosen(deed: Deed, choice: Choice) -> list[ColumnElement[bool]]:
-    return [attachment.c.state.in_([state.value for state in FROM[deed]]), *chosen(choice)]
+    by_name = choice.ids or choice.message_ids or choice.filters.from_address is not None
+    states = attachment.c.state.in_([state.value for state in FROM[deed]])
+    return [*(_still(deed, choice) if by_name else [states]), *chosen(choice)]
+
+
+def _still(deed: Deed, choice: Choice) -> list[ColumnElement[bool]]:
+    """The conditions that one which was meant may meet no more a moment later, for those that are found by an id.
+
+    The state is hidden from the index on states: SQLite would rather take that, and go through all others in it.
+    """
+    meant = choice.filters.states or FROM[deed]
+    states = [state.value for state in FROM[deed] if state in meant]
+    return [func.coalesce(attachment.c.state, "").in_(states), *matching(Filters(error=choice.filters.error))]
 
 
 def chosen(choice: Choice) -> list[ColumnElement[bool]]:

@@ -110,17 +110,41 @@ def test_what_would_be_done_is_what_is_done(ledger: Ledger, name: str) -> None:
     assert len(column(ledger, "select id from attachment where attempts = 0")) == count
 
 
-@pytest.mark.parametrize("deed", [Deed.RETRY, Deed.HOLD])
+@pytest.mark.parametrize(
+    ("deed", "looked_up", "pieces"), [(Deed.RETRY, 4, [3, 4, 7, 8, 10]), (Deed.HOLD, 99, [3, 6, 9, 10])]
+)
 def test_many_are_done_in_small_transactions_each_once(
-    ledger: Ledger, deed: Deed, monkeypatch: pytest.MonkeyPatch
+    ledger: Ledger, deed: Deed, looked_up: int, pieces: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Also where many were announced at the same moment, and what was retried is still in a state to be retried in."""
     monkeypatch.setattr(module, "_AT_ONCE", 3)
-    recorded(ledger, *(announced(f"E{n}", f"M{n}", [f"A{n}"]) for n in range(10)))
+    monkeypatch.setattr(module, "_LOOKED_UP", looked_up)
+    recorded(ledger, *(announced(f"E{n}", f"M{n}", [f"A{n}"]) for n in range(8)))
+    recorded(ledger, *(announced(f"E{n}", f"M{n}", [f"A{n}"]) for n in (8, 9)), now=later(1))
     told: list[int] = []
 
     done = intervene(ledger, deed, Choice(), now=later(100), give_up_after_s=1, by=ME, told=told.append)
 
-    assert (done, told) == (10, [3, 6, 9, 10])
+    assert (done, told) == (10, pieces)
+    assert column(ledger, "select attachment_id from intervention order by id") == [f"A{n}" for n in range(10)]
+
+
+def test_what_became_another_meanwhile_is_left_alone(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It could be cancelled still, but is none of those that were meant."""
+    monkeypatch.setattr(module, "_AT_ONCE", 1)
+    recorded(ledger, *(announced(f"E{n}", f"M{n}", [f"A{n}"]) for n in range(3)))
+    with ledger.begin() as connection:
+        connection.exec_driver_sql("update attachment set state = 'failed', error = 'HTTP 500'")
+
+    def meanwhile(_: int) -> None:
+        do(ledger, Deed.RETRY, Choice(ids=["A1"]))
+        with ledger.begin() as connection:
+            connection.exec_driver_sql("update attachment set error = 'HTTP 404' where id = 'A2'")
+
+    meant = Choice(filters=Filters(states=[State.FAILED], error="500"))
+    done = intervene(ledger, Deed.CANCEL, meant, now=later(100), give_up_after_s=1, by=ME, told=meanwhile)
+
+    assert (done, column(ledger, "select state from attachment order by id")) == (1, ["cancelled", "pending", "failed"])
 
 
 @pytest.mark.parametrize(("limit", "pieces"), [(4, [3, 4]), (3, [3]), (1, [1]), (99, [3, 6, 9, 10])])

@@ -19,6 +19,7 @@ from mo_sync.ledger import Ledger, claims, queries, retention
 from mo_sync.ledger.changes import Cursor, changes, newest
 from mo_sync.ledger.erasure import unfinished
 from mo_sync.ledger.filters import Filters
+from mo_sync.ledger.interventions import By, Choice, Deed, intervene, would
 from mo_sync.ledger.replay import Which, replayable
 from mo_sync.ledger.verification import filed, put_undated_first, settled_count
 from mo_sync.lifecycle import State
@@ -85,6 +86,36 @@ def test_a_question_is_answered_without_reading_a_whole_table(ledger: Ledger, na
     assert [plan for plan in scans if not any(plan.endswith(index) for index in WALKS)] == []
 
 
+@pytest.mark.parametrize("deed", Deed)
+def test_a_deed_goes_through_all_of_a_state_once_and_then_by_ids(tmp_path: Path, deed: Deed) -> None:
+    """It took the index on states again for every piece, and the time grew with the square of how many there are."""
+    with Ledger.open(LedgerSettings(url=f"sqlite:///{tmp_path / 'ledger.db'}")) as ledger:
+        recorded(ledger, *items(60))  # of a few it would go by ids anyway
+
+        def do() -> None:
+            intervene(ledger, deed, Choice(), now=later(9), give_up_after_s=9, by=By())
+
+        if deed is Deed.RELEASE:
+            intervene(ledger, Deed.HOLD, Choice(), now=later(9), give_up_after_s=9, by=By())
+        plans = [plan for plan in plans_of(ledger, do) if "attachment USING" in plan]
+
+    assert len(plans) > 2
+    assert [plan for plan in plans if "autoindex_attachment" not in plan] == plans[:1]
+
+
+NAMED = {
+    "ids": Choice(ids=["A1-0"], message_ids=["M2"]),
+    "a sender": Choice(filters=Filters(from_address="+14086080000")),
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_who_names_some_does_not_wait_for_a_look_at_all_others_in_their_state(ledger: Ledger, name: str) -> None:
+    plans = plans_of(ledger, lambda: would(ledger, Deed.RETRY, NAMED[name]))
+
+    assert [plan for plan in plans if "attachment_state" in plan or plan.startswith("SCAN attachment")] == []
+
+
 def table_of(name: str) -> str:
     return {"a": "attachment", "e": "event", "m": "message"}.get(name, name)
 
@@ -104,7 +135,7 @@ def plans_of(ledger: Ledger, ask: Callable[[], object]) -> list[str]:
     asked: list[tuple[str, Any]] = []
 
     def note(_: Any, __: Any, statement: str, parameters: Any, ___: Any, many: bool) -> None:
-        if not many and re.match(r"\s*(select|with|update|delete)\b", statement, re.IGNORECASE):
+        if not many and re.match(r"\s*(select|with|insert|update|delete)\b", statement, re.IGNORECASE):
             asked.append((statement, parameters))
 
     event.listen(ledger._engine, "before_cursor_execute", note)
