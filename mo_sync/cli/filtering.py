@@ -36,7 +36,8 @@ Until = Annotated[str | None, typer.Option("--until", metavar="WHEN", help="Anno
 Sender = Annotated[str | None, typer.Option("--from", metavar="NUMBER", help="Sent by this number.")]
 Receiver = Annotated[str | None, typer.Option("--to", metavar="NUMBER", help="Sent to this number.")]
 Error = Annotated[
-    str | None, typer.Option("--error", metavar="TEXT", help="With this in its error, or this error code.")
+    str | None,
+    typer.Option("--error", metavar="TEXT", help="With this in its error, or this error code, in capitals or not."),
 ]
 
 

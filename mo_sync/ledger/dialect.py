@@ -12,7 +12,10 @@ from sqlalchemy import Connection, Table, Text, and_, bindparam, cast, func, sel
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import dml as postgresql_dml
 from sqlalchemy.dialects.sqlite import dml as sqlite_dml
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import ColumnElement
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 __all__ = [
     "ALONE",
@@ -23,6 +26,7 @@ __all__ = [
     "begins_with",
     "day_of",
     "driver_code",
+    "folded",
     "insert",
     "lock_for_migration",
     "outside",
@@ -107,6 +111,24 @@ def begins_with(dialect: str, column: ColumnElement[str], beginning: str) -> Col
     if dialect == "postgresql" or not beginning:
         return func.substr(column, 1, len(beginning)) == beginning
     return and_(column >= beginning, column < beginning + chr(0x10FFFF))
+
+
+class folded(FunctionElement[str]):  # noqa: N801  it stands in statements like a function
+    """A text with A to Z in lower case, and no other letters: SQLite knows no others, and PostgreSQL's own LOWER knows
+    those of the database's language."""
+
+    inherit_cache = True
+    type = Text()
+
+
+@compiles(folded)
+def _folded(element: folded, compiler: SQLCompiler, **options: Any) -> str:
+    return f"lower({compiler.process(element.clauses, **options)})"
+
+
+@compiles(folded, "postgresql")
+def _folded_there(element: folded, compiler: SQLCompiler, **options: Any) -> str:
+    return f'lower(({compiler.process(element.clauses, **options)}) collate "C")'
 
 
 def skips_locked(dialect: str) -> bool:

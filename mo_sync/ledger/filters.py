@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,18 +11,21 @@ from typing import Final
 from sqlalchemy import or_, select
 from sqlalchemy.sql import ColumnElement
 
+from mo_sync.ledger.dialect import folded
 from mo_sync.ledger.schema import attachment, message
 from mo_sync.lifecycle import State
 
-__all__ = ["Filters", "addresses", "matching", "sent", "sent_by", "spellings"]
+__all__ = ["Filters", "addresses", "matching", "says", "sent", "sent_by", "spellings"]
 
 _CHANNELS: Final = ("whatsapp", "sms", "mms", "rcs", "viber")
 """Those whose addresses are phone numbers."""
+_FOLDED: Final = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """What is left out does not matter. ``error`` is looked for in code and sentence; times are those of announcing."""
+    """What is left out does not matter. ``error`` is the code, or in the sentence, in capitals or not; times are those
+    of announcing."""
 
     states: Collection[State] = ()
     application_id: str | None = None
@@ -46,10 +50,15 @@ def matching(filters: Filters) -> list[ColumnElement[bool]]:
     if numbers := sent(filters):
         found.append(attachment.c.message_id.in_(select(message.c.id).where(*numbers)))
     if filters.error is not None:
-        named = attachment.c.error.contains(filters.error, autoescape=True)
+        code = folded(attachment.c.error_code) == filters.error.translate(_FOLDED)
         # Whatever has a code has a sentence too; this says so to the database, which has an index of those.
-        found += [attachment.c.error.is_not(None), or_(named, attachment.c.error_code == filters.error)]
+        found += [attachment.c.error.is_not(None), or_(says(attachment.c.error, filters.error), code)]
     return found
+
+
+def says(column: ColumnElement[str], words: str) -> ColumnElement[bool]:
+    """Whether these words are in a text; whether they are in capitals (A to Z) does not matter, on any database."""
+    return folded(column).contains(words.translate(_FOLDED), autoescape=True)
 
 
 def sent(filters: Filters) -> list[ColumnElement[bool]]:

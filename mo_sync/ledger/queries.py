@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Text, column, func, or_, select, table, text
 
-from mo_sync.ledger.filters import Filters, addresses, matching
+from mo_sync.ledger.filters import Filters, addresses, matching, says
 from mo_sync.ledger.inboxes import Inboxes, sight
 from mo_sync.ledger.ledger import Ledger
 from mo_sync.ledger.processes import ProcessRow, processes
@@ -170,7 +170,7 @@ def other_problems(ledger: Ledger, filters: Filters, *, limit: int | None) -> li
     if filters.until is not None:
         query = query.where(_PROBLEM.c.since < filters.until)
     if filters.error is not None:
-        query = query.where(_PROBLEM.c.reason.contains(filters.error, autoescape=True))
+        query = query.where(says(_PROBLEM.c.reason, filters.error))
     with ledger.read() as connection:
         return rows(connection, query.limit(limit), OtherProblem)
 

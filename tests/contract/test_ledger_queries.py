@@ -171,6 +171,19 @@ def test_lists_are_narrowed_by_every_filter_given(sample: Ledger, name: str) -> 
     assert listed(sample, **filters) == expected
 
 
+def test_whether_an_error_is_in_capitals_does_not_matter_on_any_database(sample: Ledger) -> None:
+    with sample.begin() as connection:
+        connection.exec_driver_sql("update attachment set error = 'HTTP 404 Not Found, \u00c4rger' where id = 'B1'")
+
+    found = {"HTTP 404 not FOUND": ["B1"], "TEXT/html": ["A2"], "TYPE-denied": ["A2"]}
+    # Beyond A to Z databases are not of one mind.
+    found |= {"\u00c4RGER": ["B1"], "\u00e4rger": []}
+    assert {words: listed(sample, error=words) for words in found} == found
+    assert [row.kind for row in queries.other_problems(sample, Filters(error="ANSWERED"), limit=None)] == [
+        "application held"
+    ]
+
+
 def test_a_list_holds_no_more_than_asked_for(sample: Ledger) -> None:
     assert listed(sample, 2) == ["C1", "A1"]
 
