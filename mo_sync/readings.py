@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -92,8 +93,13 @@ def number(value: Any) -> int | None:
     return int(words) if words and _SMALL_WHOLE.fullmatch(words) else None
 
 
-def moment(value: Any) -> datetime | None:
-    """A time in UTC from ISO-8601 (without a zone: UTC) or from seconds or milliseconds since 1970.
+def _in_utc(found: datetime) -> datetime:
+    return found.replace(tzinfo=UTC)
+
+
+def moment(value: Any, *, without_zone: Callable[[datetime], datetime] = _in_utc) -> datetime | None:
+    """A time in UTC from ISO-8601 or from seconds or milliseconds since 1970. What names no zone is in UTC, unless
+    ``without_zone`` knows better.
 
     None for what is none, and for what cannot be true (before 2000 or after 2200).
 
@@ -101,11 +107,11 @@ def moment(value: Any) -> datetime | None:
     ('2019-07-16T16:16:17.579000+00:00', 2019, None)
     """
     words = None if isinstance(value, bool) else text(value)
-    found = _instant(words) if words else None
+    found = _instant(words, without_zone) if words else None
     return found if found is not None and _EARLIEST <= found < _LATEST else None
 
 
-def _instant(words: str) -> datetime | None:
+def _instant(words: str, without_zone: Callable[[datetime], datetime]) -> datetime | None:
     if words[4:5] != "-" and len(words) > _LONGEST_DATE and _SECONDS.fullmatch(words):
         seconds = float(words)
         seconds = seconds / 1000 if seconds >= _MILLISECONDS_FROM else seconds
@@ -114,7 +120,7 @@ def _instant(words: str) -> datetime | None:
         return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
     try:
         found = datetime.fromisoformat(words)
-        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+        return without_zone(found) if found.tzinfo is None else found.astimezone(UTC)
     except (ValueError, OverflowError):
         return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
 import typer
@@ -30,9 +30,15 @@ StateNames = Annotated[
 ]
 Application = Annotated[str | None, typer.Option("--application", metavar="ID", help="Only this application.")]
 Since = Annotated[
-    str | None, typer.Option("--since", metavar="WHEN", help="Announced since: 2026-11-20, or 3h for 3 hours ago.")
+    str | None,
+    typer.Option(
+        "--since",
+        metavar="WHEN",
+        help="Announced since: 2026-11-20, 2026-11-20T08:00Z, or 3h for 3 hours ago. What names no zone is in this "
+        "machine's.",
+    ),
 ]
-Until = Annotated[str | None, typer.Option("--until", metavar="WHEN", help="Announced before.")]
+Until = Annotated[str | None, typer.Option("--until", metavar="WHEN", help="Announced before; written like --since.")]
 Sender = Annotated[str | None, typer.Option("--from", metavar="NUMBER", help="Sent by this number.")]
 Receiver = Annotated[str | None, typer.Option("--to", metavar="NUMBER", help="Sent to this number.")]
 Error = Annotated[
@@ -56,7 +62,8 @@ def filtered(command: Callable[..., int]) -> Callable[..., int]:
     """Give a command that takes ``filters`` the options that say which: --state, --application, --since and so on.
 
     Where the command has an option of that name itself, that one stands, and the command gets it beside the filters.
-    A state or a time that is none is a UsageError before the command begins.
+    A command's own --utc holds for the times too. A state or a time that is none is a UsageError before the command
+    begins.
     """
     signature = inspect.signature(command, eval_str=True)
     own = list(signature.parameters.values())
@@ -70,7 +77,8 @@ def filtered(command: Callable[..., int]) -> Callable[..., int]:
     @functools.wraps(command)
     def wrapper(*arguments: Any, **options: Any) -> int:
         given = {parameter.name: options.pop(parameter.name) for parameter in added}
-        return command(*arguments, filters=_filters(given, now=SystemClock().now()), **options)
+        filters = _filters(given, now=SystemClock().now(), utc=options.get("utc", False))
+        return command(*arguments, filters=filters, **options)
 
     parameters = [*own[:place], *added, *own[place + 1 :]]
     wrapper.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
@@ -78,12 +86,12 @@ def filtered(command: Callable[..., int]) -> Callable[..., int]:
     return wrapper
 
 
-def _filters(given: Mapping[str, Any], *, now: datetime) -> Filters:
+def _filters(given: Mapping[str, Any], *, now: datetime, utc: bool) -> Filters:
     return Filters(
         states=states_of(given.get("state")),
         application_id=given.get("application"),
-        since=when(given.get("since"), now),
-        until=when(given.get("until"), now),
+        since=when(given.get("since"), now, utc=utc),
+        until=when(given.get("until"), now, utc=utc),
         from_address=given.get("from_"),
         to_address=given.get("to"),
         error=given.get("error"),
@@ -100,15 +108,31 @@ def states_of(names: list[str] | None) -> tuple[State, ...]:
         raise UsageError("state-unknown", str(error), item="--state", hint=f"states are {known}") from error
 
 
-def when(text: str | None, now: datetime) -> datetime | None:
-    """A date or time, or a span before now (``3h``). Raises UsageError."""
+def when(text: str | None, now: datetime, *, utc: bool = False) -> datetime | None:
+    """A date or time, or a span before now (``3h``). What names no zone is in this machine's, as times are shown, or in
+    UTC if ``utc``. Raises UsageError."""
     if text is None:
         return None
-    found = moment(text)
+    found = moment(text) if utc else moment(text, without_zone=_here)
     if found is not None:
         return found
     try:
-        return now - timedelta(seconds=float(str(duration(text))))
+        return now - timedelta(seconds=_span_s(text))
     except (ValueError, OverflowError) as error:
         hint = "2026-11-20, 2026-11-20T08:00:00Z, or a span such as 3h or 7d"
         raise UsageError("time-not-understood", "this is no time", item=text, hint=hint) from error
+
+
+def _here(wall: datetime) -> datetime:
+    """When this machine's clock shows this: the first time, where it does so twice. What it leaves out (a midnight, in
+    some countries) is reckoned as if the clock had not been set forward yet."""
+    found = wall.astimezone(UTC)
+    left_out = found.astimezone().replace(tzinfo=None) != wall
+    return wall.replace(fold=1).astimezone(UTC) if left_out else found
+
+
+def _span_s(text: str) -> float:
+    """With its unit: who writes ``2026`` means a year, and not half an hour."""
+    if not text.rstrip()[-1:].isalpha():
+        raise ValueError(text)
+    return float(str(duration(text)))

@@ -54,7 +54,9 @@ def list_(
     limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest first.")] = 50,
     everything: Annotated[bool, typer.Option("--all", help="All of them, whatever --limit says.")] = False,
     as_json: AsJson = False,
-    utc: Utc = False,
+    utc: Annotated[
+        bool, typer.Option("--utc", help="Times in UTC instead of this machine's zone, those that are given too.")
+    ] = False,
     reveal: Reveal = False,
 ) -> int:
     """Attachments, the newest first, with where they are or why they are not.
