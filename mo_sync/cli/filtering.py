@@ -17,7 +17,7 @@ from mo_sync.lifecycle import State
 from mo_sync.readings import moment
 from mo_sync.settings.units import duration
 
-__all__ = ["AsJson", "DryRun", "Ids", "Reveal", "Utc", "filtered", "states_of", "when"]
+__all__ = ["AsJson", "DryRun", "Ids", "Reveal", "Utc", "filtered", "states_of", "when", "words_of"]
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document for a program.")]
 Utc = Annotated[bool, typer.Option("--utc", help="Times in UTC instead of this machine's zone.")]
@@ -100,12 +100,20 @@ def _filters(given: Mapping[str, Any], *, now: datetime, utc: bool) -> Filters:
 
 def states_of(names: list[str] | None) -> tuple[State, ...]:
     """The states in the words of a command line. Raises UsageError for what is none."""
-    wanted = [name.strip() for given in names or [] for name in given.split(",") if name.strip()]
     known = ", ".join(State)
     try:
-        return tuple(State(name) for name in wanted)
+        return tuple(State(name) for name in words_of(names))
     except ValueError as error:
         raise UsageError("state-unknown", str(error), item="--state", hint=f"states are {known}") from error
+
+
+def words_of(given: list[str] | None) -> list[str]:
+    """What an option was told that may be repeated, and holds several words between commas.
+
+    One that was told nothing, as by a variable that is empty, has one word that is none: it must not mean all.
+    """
+    words = [word.strip() for text in given or [] for word in text.split(",") if word.strip()]
+    return words or ([""] if given else [])
 
 
 def when(text: str | None, now: datetime, *, utc: bool = False) -> datetime | None:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from mo_sync.cli.context import context_of
-from mo_sync.cli.filtering import AsJson, DryRun, Since, Until, when
+from mo_sync.cli.filtering import AsJson, DryRun, Since, Until, when, words_of
 from mo_sync.clock import SystemClock
 from mo_sync.errors import ExitCode, UsageError
 from mo_sync.events import Envelope, RawEvent, Rejected, parse, rejected
@@ -77,7 +77,7 @@ def replay_events(
 
 
 def _states(given: list[str] | None) -> list[str]:
-    names = [name.strip() for text in given or [] for name in text.split(",") if name.strip()]
+    names = words_of(given)
     for name in names:
         if name not in _STATES:
             hint = f"states of events are {', '.join(_STATES)}"

@@ -1,4 +1,4 @@
-"""What people write on the command line for a time: as it is shown to them, unless they say otherwise."""
+"""What people write on the command line for a time (as it is shown to them, unless they say otherwise) or a state."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mo_sync.cli.filtering import when
+from mo_sync.cli.filtering import states_of, when
 from mo_sync.cli.output import local_time
 from mo_sync.errors import UsageError
+from mo_sync.lifecycle import State
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
@@ -75,3 +76,14 @@ def test_what_is_no_time_is_an_error_of_usage(written: str) -> None:
 
 def test_what_was_not_given_means_nothing() -> None:
     assert when(None, NOW) is None
+
+
+def test_states_are_repeated_or_stand_between_commas() -> None:
+    assert states_of(["failed, held", "missing,"]) == (State.FAILED, State.HELD, State.MISSING)
+    assert states_of(None) == states_of([]) == ()
+
+
+@pytest.mark.parametrize("given", [[""], [","], ["lost"], ["failed,lost"]])
+def test_a_state_that_is_none_is_refused_and_does_not_mean_every_state(given: list[str]) -> None:
+    with pytest.raises(UsageError, match="state-unknown"):
+        states_of(given)
