@@ -14,7 +14,7 @@ from mo_sync.cli.output import Output, plain, printable
 from mo_sync.clock import SystemClock
 from mo_sync.errors import ExitCode, LedgerOutOfReach, UsageError
 from mo_sync.ledger import Ledger
-from mo_sync.ledger.changes import Change, Cursor, Horizon, changes, newest
+from mo_sync.ledger.changes import Change, Cursor, Horizon, changes, furthest, newest
 from mo_sync.signals import heard
 
 __all__ = ["follow"]
@@ -71,12 +71,11 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 def _first(ledger: Ledger, cursor: str | None, *, beginning: bool) -> Cursor:
     if beginning:
         return Cursor()
-    now = newest(ledger)
     if cursor is None:
-        return now
-    wanted = Cursor.parse(cursor)
-    if wanted.event > now.event or wanted.attempt > now.attempt or wanted.intervention > now.intervention:
-        hint = f"is this another ledger, or an older copy of it? Its newest place is {now}"
+        return newest(ledger)
+    wanted, there = Cursor.parse(cursor), furthest(ledger)
+    if wanted.event > there.event or wanted.attempt > there.attempt or wanted.intervention > there.intervention:
+        hint = f"is this another ledger, or an older copy of it? Its newest place is {there}"
         raise UsageError("cursor-ahead", "the ledger has not come so far", item=cursor, hint=hint)
     return wanted
 

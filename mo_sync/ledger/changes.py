@@ -1,8 +1,9 @@
 """What changed in the ledger, in order, from a cursor on: announcements, attempts, and what people did.
 
-These three tables only ever grow, so their row numbers are the cursor: ``e12.a40.i3`` is behind event 12, attempt 40
-and intervention 3. In SQLite numbers become visible in their order. In PostgreSQL they are drawn before the commit, and
-a lower one may come to light later: there a number counts once every transaction has ended that was open when a higher
+Row numbers are the cursor: ``e12.a40.i3`` is behind event 12, attempt 40 and intervention 3. They only ever grow, also
+where rows are pruned: the newest event and the newest attempt stay, and the numbers of interventions are counted by the
+database itself. In SQLite numbers become visible in their order. In PostgreSQL they are drawn before the commit, and a
+lower one may come to light later: there a number counts once every transaction has ended that was open when a higher
 one was seen, and a moment has passed (:class:`Horizon`).
 """
 
@@ -11,17 +12,18 @@ from __future__ import annotations
 import heapq
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import datetime
 from typing import Any, Final, Self
 
 from sqlalchemy import Connection, Table, func, select
 
 from mo_sync.errors import UsageError
+from mo_sync.ledger.dialect import last_number
 from mo_sync.ledger.ledger import Ledger
 from mo_sync.ledger.schema import attachment, attempt, event, intervention
 
-__all__ = ["Change", "Cursor", "Horizon", "changes", "newest"]
+__all__ = ["Change", "Cursor", "Horizon", "changes", "furthest", "newest"]
 
 _CURSOR: Final = re.compile(r"e(\d{1,18})\.a(\d{1,18})\.i(\d{1,18})")
 _HINT: Final = "a cursor is the word of that name in a line of follow, like e12.a40.i3"
@@ -76,6 +78,14 @@ def newest(ledger: Ledger) -> Cursor:
     """The place behind all that is there. Raises LedgerOutOfReach."""
     with ledger.read() as connection:
         return _newest(connection)
+
+
+def furthest(ledger: Ledger) -> Cursor:
+    """The place behind all that was ever there: what was pruned since has its number still. Raises LedgerOutOfReach."""
+    with ledger.read() as connection:
+        there = _newest(connection)
+        given = Cursor(*(last_number(connection, table) for table in _TABLES.values()))
+    return Cursor(*map(max, astuple(there), astuple(given)))
 
 
 def changes(ledger: Ledger, after: Cursor, upto: Cursor, *, count: int) -> list[Change]:

@@ -28,6 +28,7 @@ __all__ = [
     "driver_code",
     "folded",
     "insert",
+    "last_number",
     "lock_for_migration",
     "outside",
     "random_token",
@@ -129,6 +130,17 @@ def _folded(element: folded, compiler: SQLCompiler, **options: Any) -> str:
 @compiles(folded, "postgresql")
 def _folded_there(element: folded, compiler: SQLCompiler, **options: Any) -> str:
     return f'lower(({compiler.process(element.clauses, **options)}) collate "C")'
+
+
+def last_number(connection: Connection, table: Table) -> int:
+    """The highest row number that the database says it gave, though its row may be gone; 0 if it does not count."""
+    if connection.dialect.name == "postgresql":
+        query = "select coalesce(pg_sequence_last_value(pg_get_serial_sequence(%s, 'id')), 0)"
+    elif table.dialect_options["sqlite"]["autoincrement"]:
+        query = "select coalesce(max(seq), 0) from sqlite_sequence where name = ?"
+    else:
+        return 0
+    return int(connection.exec_driver_sql(query, (table.name,)).scalar_one())
 
 
 def skips_locked(dialect: str) -> bool:

@@ -8,12 +8,13 @@ import pytest
 from sqlalchemy import text
 
 from mo_sync.errors import UsageError
-from mo_sync.ledger import Ledger
-from mo_sync.ledger.changes import Change, Cursor, Horizon, changes, newest
+from mo_sync.ledger import Ledger, retention
+from mo_sync.ledger.changes import Change, Cursor, Horizon, changes, furthest, newest
 from mo_sync.ledger.claims import claim, settle
 from mo_sync.ledger.interventions import By, Choice, Deed, intervene
 from mo_sync.ledger.record import record
-from tests.contract.conftest import House
+from mo_sync.lifecycle import State
+from tests.contract.conftest import Ask, House
 from tests.ledgers import announced, column, failed, later, recorded, settlement, stored
 
 BEGINNING = Cursor()
@@ -83,6 +84,24 @@ def test_there_is_nothing_behind_the_newest_place(lived: Ledger) -> None:
     assert told(lived)[-1].cursor == newest(lived)
     assert told(lived, newest(lived)) == []
     assert changes(lived, BEGINNING, BEGINNING, count=9) == []
+
+
+def test_a_place_stays_one_when_what_is_before_it_was_pruned(lived: Ledger, asked: Ask) -> None:
+    """The newest intervention went with its attachment, and the place passed for one of another ledger."""
+    place = newest(lived)
+    with lived.begin() as connection:
+        connection.execute(text("update attachment set state = 'cancelled', due_at = null where id = 'A2'"))
+    retention.retire(lived, state=State.CANCELLED, before=later(99), now=later(100), count=9)
+    assert retention.delete_retired(lived, count=9) == 1
+
+    assert newest(lived).intervention < place.intervention
+    assert furthest(lived) == place
+    assert asked("follow", "--once", "--cursor", str(place)).out == ""
+    with pytest.raises(UsageError, match="cursor-ahead"):
+        asked("follow", "--once", "--cursor", str(place.moved("intervention", place.intervention + 1)))
+    recorded(lived, announced("E3", "M3", ["A3"]))
+    intervene(lived, Deed.HOLD, Choice(ids=["A3"]), now=later(100), give_up_after_s=9.0, by=By())
+    assert [change.kind for change in told(lived, place)] == ["event", "intervention"]
 
 
 @pytest.mark.parametrize(
