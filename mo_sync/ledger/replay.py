@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Text, delete, false, func, literal_column,
 from sqlalchemy.exc import SQLAlchemyError
 
 from mo_sync.events import Envelope, RawEvent, Rejected, payload_bytes
+from mo_sync.ledger.dialect import take_turns_recording
 from mo_sync.ledger.ledger import Ledger
 from mo_sync.ledger.record import Item, Recorded, record_again
 from mo_sync.ledger.schema import event
@@ -40,7 +41,6 @@ class Kept:
     id: int
     event_key: str
     state: str
-    deliveries: int
     raw: RawEvent | None
 
 
@@ -52,15 +52,12 @@ def replayable_count(ledger: Ledger, which: Which) -> int:
 
 def replayable(ledger: Ledger, which: Which, *, after: int, upto: int, count: int) -> list[Kept]:
     """The next ``count`` of them, in the order of their row numbers: those above ``after``, up to ``upto``."""
-    names = ("id", "event_key", "state", "deliveries", "source", "payload", "received_at")
+    names = ("id", "event_key", "state", "source", "payload", "received_at")
     query = select(*(event.c[name] for name in names))
     found = query.where(*_chosen(which), event.c.id > after, event.c.id <= upto).order_by(event.c.id).limit(count)
     with ledger.read() as connection:
         rows = connection.execute(found).all()
-    return [
-        Kept(row.id, row.event_key, row.state, row.deliveries, _raw(row.source, row.payload, row.received_at))
-        for row in rows
-    ]
+    return [Kept(row.id, row.event_key, row.state, _raw(row.source, row.payload, row.received_at)) for row in rows]
 
 
 def newest(ledger: Ledger) -> int:
@@ -96,12 +93,15 @@ def _replaced(
     ledger: Ledger, kept: Kept, items: Sequence[Item], *, now: datetime, give_up_after_s: float
 ) -> list[Recorded]:
     here = event.c.id == kept.id
+    as_kept = here, event.c.event_key == kept.event_key, event.c.payload != ""
     with ledger.begin() as connection:
+        take_turns_recording(connection)  # before a row is locked, or this and a feed could wait for each other
         # Out of the way, so that it is no delivery of itself; where it says the same as another, that one has it.
-        aside = update(event).where(here).values(event_key=f"{_SET_ASIDE}{kept.id}", content_key=None)
-        if connection.execute(aside).rowcount != 1:
+        aside = update(event).where(*as_kept).values(event_key=f"{_SET_ASIDE}{kept.id}", content_key=None)
+        deliveries = connection.execute(aside.returning(event.c.deliveries)).scalar_one_or_none()
+        if deliveries is None:  # it was read again, pruned or erased meanwhile
             return [Recorded.DUPLICATE for _ in items]
-        recorded = record_again(connection, items, now=now, give_up_after_s=give_up_after_s, deliveries=kept.deliveries)
+        recorded = record_again(connection, items, now=now, give_up_after_s=give_up_after_s, deliveries=deliveries)
         connection.execute(delete(event).where(here))
     before = Recorded.NEW if kept.state == "accepted" else None
     return [Recorded.DUPLICATE if outcome is before else outcome for outcome in recorded]

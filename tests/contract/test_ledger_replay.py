@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from mo_sync.events import RawEvent, Rejected, parse
 from mo_sync.ledger import Ledger
+from mo_sync.ledger.dialect import take_turns_recording
 from mo_sync.ledger.record import Recorded, record
 from mo_sync.ledger.replay import Kept, Which, newest, replay, replayable, replayable_count
+from tests.contract.conftest import House
 from tests.ledgers import NOW, announced, column, later, one, raw, recorded, rows
 
 BODY = announced("E1", "M1", ["A1", "A2"])[0].body
@@ -93,6 +96,54 @@ def test_reading_accepted_ones_again_changes_nothing(ledger: Ledger) -> None:
 
     after = rows(ledger, facts), rows(ledger, "select * from attachment"), rows(ledger, "select * from message")
     assert after == before
+
+
+def test_a_delivery_that_came_between_the_look_and_the_replay_counts(ledger: Ledger) -> None:
+    kept = once_rejected(ledger)
+    once_rejected(ledger, times=2)
+
+    assert again(ledger, kept) == [Recorded.NEW]
+
+    assert rows(ledger, "select event_key, deliveries from event") == [{"event_key": "E1", "deliveries": 3}]
+
+
+MEANWHILE = {
+    "erased": "update event set event_key = 'erased:1', payload = '', source = 'erased', state = 'ignored'",
+    "emptied": "update event set payload = ''",
+    "deleted": "delete from event where event_key = 'raw:1'",
+}
+
+
+@pytest.mark.parametrize("name", MEANWHILE)
+def test_what_was_forgotten_between_the_look_and_the_replay_does_not_come_back(ledger: Ledger, name: str) -> None:
+    """P15."""
+    kept = once_rejected(ledger)
+    with ledger.begin() as connection:
+        connection.exec_driver_sql(MEANWHILE[name])
+    before = rows(ledger, "select * from event")
+
+    assert again(ledger, kept) == [Recorded.DUPLICATE]
+
+    assert rows(ledger, "select * from event") == before
+    assert column(ledger, "select id from message") == []
+
+
+def test_a_replay_and_a_feed_take_turns(house: House) -> None:
+    """Each had what the other waited for: an event's row, and the turn to record."""
+    if house.kind == "sqlite":
+        pytest.skip("SQLite has one writer at a time")
+    with house.open() as ledger, house.open() as other, ThreadPoolExecutor() as pool:
+        recorded(ledger, announced("E1", "M1", ["A1"]))
+        [kept] = all_of(ledger, Which(keys=["E1"]))
+        with ledger.begin() as feed:
+            take_turns_recording(feed)
+            replayed = pool.submit(again, other, kept)
+            while not column(ledger, "select pid from pg_locks where not granted"):
+                assert not replayed.done()
+            feed.exec_driver_sql("update event set deliveries = deliveries + 1 where event_key = 'E1'")
+
+        assert replayed.result(10) == [Recorded.DUPLICATE]
+        assert column(ledger, "select deliveries from event") == [2]
 
 
 def test_what_is_not_whole_any_more_cannot_be_read_again(ledger: Ledger) -> None:
