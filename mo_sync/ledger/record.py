@@ -28,7 +28,7 @@ from mo_sync.ledger.schema import event
 from mo_sync.ledger.veil import veiled
 from mo_sync.readings import plain
 
-__all__ = ["Item", "Recorded", "record", "record_again"]
+__all__ = ["Item", "Recorded", "read_as", "record", "record_again"]
 
 _log = structlog.get_logger(__name__)
 
@@ -179,7 +179,7 @@ def _record_events(
             recorded.append(Recorded.DUPLICATE)
         else:
             rows[key] = _event_row(raw, parsed, key, terms, strangers)
-            recorded.append(Recorded.DUPLICATE if key in known.keys else _recorded(parsed))
+            recorded.append(Recorded.DUPLICATE if key in known.keys else read_as(parsed))
     write(connection, _counting, _EVENT, list(rows.values()))
     return recorded
 
@@ -191,7 +191,8 @@ def _counting(dialect: str) -> Insert:
     return statement.on_conflict_do_update(index_elements=["event_key"], set_=counted)
 
 
-def _recorded(parsed: Envelope | Rejected) -> Recorded:
+def read_as(parsed: Envelope | Rejected) -> Recorded:
+    """What becomes of one that was not there before."""
     if isinstance(parsed, Rejected):
         return Recorded.REJECTED
     return Recorded.NEW if parsed.message else Recorded.IGNORED

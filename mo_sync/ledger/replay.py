@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
-from sqlalchemy import ColumnElement, Text, delete, false, func, literal_column, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Text, delete, false, func, literal_column, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from mo_sync.events import Envelope, RawEvent, Rejected, payload_bytes
 from mo_sync.ledger.dialect import take_turns_recording
 from mo_sync.ledger.ledger import Ledger
-from mo_sync.ledger.record import Item, Recorded, record_again
+from mo_sync.ledger.record import Item, Recorded, read_as, record_again
 from mo_sync.ledger.schema import event
 
 __all__ = ["Kept", "Which", "newest", "replay", "replayable", "replayable_count"]
@@ -21,7 +21,10 @@ __all__ = ["Kept", "Which", "newest", "replay", "replayable", "replayable_count"
 _log = structlog.get_logger(__name__)
 
 _SET_ASIDE = "replayed:"
-_STATES = ("accepted", "ignored", "rejected")
+_NUMBER_ONLY = "it was read again, and says the same as another event; only its number is kept"
+_STATES = ("rejected", "ignored", "accepted")
+"""From what is not understood to what is."""
+_BY_STATE = (Recorded.REJECTED, Recorded.IGNORED, Recorded.NEW)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,7 @@ def replayable(ledger: Ledger, which: Which, *, after: int, upto: int, count: in
 def newest(ledger: Ledger) -> int:
     """The highest row number of an event; 0 when there is none."""
     with ledger.read() as connection:
-        return int(connection.execute(select(func.coalesce(func.max(event.c.id), 0))).scalar_one())
+        return _newest(connection)
 
 
 def replay(
@@ -76,17 +79,24 @@ def replay(
 ) -> list[Recorded]:
     """Record what ``kept`` is found to say now in its place, in one transaction; what became of each.
 
-    What is understood no better than before, or cannot be recorded, stays as it is. May be repeated at will. Raises
-    LedgerOutOfReach.
+    What is understood no better than before, or cannot be recorded, stays as it is. What says no more than before keeps
+    its row number, which those who follow have passed; what is understood only now gets one that they have not. May be
+    repeated at will. Raises LedgerOutOfReach.
     """
     items: list[Item] = list(parsed)
-    if not any(isinstance(said, Envelope) for _, said in items):
-        return [Recorded.REJECTED for _ in items]
+    if not _is_better(kept, items):
+        return [read_as(said) for _, said in items]
     try:
         return _replaced(ledger, kept, items, now=now, give_up_after_s=give_up_after_s)
     except (SQLAlchemyError, ValueError, TypeError, OverflowError) as error:
         _log.error("replay.unrecordable", event=kept.event_key, error=type(error).__name__)
         return [Recorded.REJECTED for _ in items]
+
+
+def _is_better(kept: Kept, items: Sequence[Item]) -> bool:
+    """Whether it is understood now, and not less than it was."""
+    best = max((_BY_STATE.index(read_as(said)) for _, said in items), default=0)
+    return best > 0 and best >= _STATES.index(kept.state)
 
 
 def _replaced(
@@ -102,9 +112,28 @@ def _replaced(
         if deliveries is None:  # it was read again, pruned or erased meanwhile
             return [Recorded.DUPLICATE for _ in items]
         recorded = record_again(connection, items, now=now, give_up_after_s=give_up_after_s, deliveries=deliveries)
-        connection.execute(delete(event).where(here))
+        _clear(connection, kept)
     before = Recorded.NEW if kept.state == "accepted" else None
     return [Recorded.DUPLICATE if outcome is before else outcome for outcome in recorded]
+
+
+def _clear(connection: Connection, kept: Kept) -> None:
+    """Remove the row that was set aside. What took its place without being understood any better takes its number too.
+
+    The newest row stays for its number's sake, which SQLite would give to the next event, and who follows miss that.
+    """
+    here = event.c.id == kept.id
+    if _newest(connection) == kept.id:
+        bare = {"state": "ignored", "reason": _NUMBER_ONLY, "message_id": None, "payload": "", "deliveries": 0}
+        connection.execute(update(event).where(here).values(bare))
+        return
+    connection.execute(delete(event).where(here))
+    same = event.c.event_key == kept.event_key, event.c.state == kept.state
+    connection.execute(update(event).where(*same).values(id=kept.id))
+
+
+def _newest(connection: Connection) -> int:
+    return int(connection.execute(select(func.coalesce(func.max(event.c.id), 0))).scalar_one())
 
 
 def _chosen(which: Which) -> list[ColumnElement[bool]]:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from concurrent.futures import ThreadPoolExecutor
 
+import msgspec
 import pytest
 
-from mo_sync.events import RawEvent, Rejected, parse
-from mo_sync.ledger import Ledger
+from mo_sync.events import Envelope, RawEvent, Rejected, parse
+from mo_sync.ledger import Ledger, retention
+from mo_sync.ledger import changes as changes_module
+from mo_sync.ledger.changes import changes
 from mo_sync.ledger.dialect import take_turns_recording
 from mo_sync.ledger.record import Recorded, record
 from mo_sync.ledger.replay import Kept, Which, newest, replay, replayable, replayable_count
 from tests.contract.conftest import House
-from tests.ledgers import NOW, announced, column, later, one, raw, recorded, rows
+from tests.ledgers import NOW, announced, bare, column, later, one, raw, recorded, rows
 
 BODY = announced("E1", "M1", ["A1", "A2"])[0].body
 
@@ -144,6 +147,70 @@ def test_a_replay_and_a_feed_take_turns(house: House) -> None:
 
         assert replayed.result(10) == [Recorded.DUPLICATE]
         assert column(ledger, "select deliveries from event") == [2]
+
+
+def test_who_follows_gets_nothing_twice_of_what_was_understood_before(ledger: Ledger) -> None:
+    recorded(ledger, announced("E1", "M1", ["A1"]), announced("E2", "M2", []), bare("M3", ["A3"]))
+    before, place = rows(ledger, "select * from event order by id"), changes_module.newest(ledger)
+
+    for _ in range(2):
+        for kept in all_of(ledger, Which(states=["accepted"])):
+            assert again(ledger, kept) == [Recorded.DUPLICATE]
+
+    assert rows(ledger, "select * from event order by id") == before
+    assert changes(ledger, place, changes_module.newest(ledger), count=9) == []
+
+
+def test_who_follows_hears_of_what_is_understood_only_now(ledger: Ledger) -> None:
+    kept = once_rejected(ledger)
+    [event, said] = announced("E2", "M2", ["A3"])
+    assert isinstance(said, Envelope)
+    record(ledger, [(event, msgspec.structs.replace(said, message=None))], now=NOW, give_up_after_s=9.0)
+    [ignored] = all_of(ledger, Which(states=["ignored"]))
+    place = changes_module.newest(ledger)
+
+    assert again(ledger, kept) == again(ledger, ignored) == [Recorded.NEW]
+
+    told = changes(ledger, place, changes_module.newest(ledger), count=9)
+    assert [(change.facts["event_key"], change.facts["state"]) for change in told] == [
+        ("E1", "accepted"),
+        ("E2", "accepted"),
+    ]
+    assert column(ledger, "select count(*) from event") == [2]
+
+
+def test_the_number_of_the_newest_event_is_not_given_again(ledger: Ledger) -> None:
+    """What was recorded next had a number that those who follow had passed."""
+    recorded(ledger, announced("E1", "M1", ["A1", "A2"]))
+    kept = once_rejected(ledger, times=2)
+    place = changes_module.newest(ledger)
+
+    assert again(ledger, kept) == [Recorded.DUPLICATE]
+
+    assert column(ledger, "select deliveries from event where event_key = 'E1'") == [3]
+    [left] = rows(ledger, "select id, state, payload, message_id, deliveries from event where event_key <> 'E1'")
+    assert left == {"id": kept.id, "state": "ignored", "payload": "", "message_id": None, "deliveries": 0}
+    assert [kept.raw for kept in all_of(ledger, Which(states=["ignored"]))] == [None]
+    recorded(ledger, announced("E3", "M3", ["A3"]))
+    told = changes(ledger, place, changes_module.newest(ledger), count=9)
+    assert [change.facts["event_key"] for change in told] == ["E3"]
+    assert retention.delete_events(ledger, before=later(999), erased=False, count=9) == 1
+
+
+def test_what_this_program_understands_less_of_stays_as_it_is(ledger: Ledger) -> None:
+    event, said = announced("E1", "M1", ["A1"])
+    recorded(ledger, (event, said))
+    [kept] = all_of(ledger, Which(keys=["E1"]))
+    before = rows(ledger, "select * from event")
+    assert isinstance(said, Envelope)
+    no_message = msgspec.structs.replace(said, message=None)
+
+    assert replay(ledger, kept, [(event, no_message)], now=NOW, give_up_after_s=9.0) == [Recorded.IGNORED]
+    assert replay(ledger, kept, [(event, Rejected("E1", "no", "x"))], now=NOW, give_up_after_s=9.0) == [
+        Recorded.REJECTED
+    ]
+
+    assert rows(ledger, "select * from event") == before
 
 
 def test_what_is_not_whole_any_more_cannot_be_read_again(ledger: Ledger) -> None:
