@@ -1,4 +1,4 @@
-"""What is compared with Syniverse's inbox and told to it; a scan status that comes late; habits of applications."""
+"""What is compared with Syniverse's inbox and told to it; a scan status that comes late; what was pruned; habits."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,6 +10,7 @@ down_revision = "0003"
 
 _INBOX = sa.text("substr(source, 1, 6) = 'inbox:'")
 _SCAN_TOLD = sa.text("scan_told_at is not null")
+_PRUNED = sa.text("pruned is not null")
 _PENDING = sa.text("state = 'pending'")
 
 
@@ -24,6 +25,9 @@ def _known_tables() -> None:
     late = "When its av_status came after it, until its files were judged by that."
     op.add_column("message", sa.Column("scan_told_at", UtcTime(length=27), nullable=True, comment=late))
     op.create_index("ix_message_scan_told", "message", ["id"], sqlite_where=_SCAN_TOLD, postgresql_where=_SCAN_TOLD)
+    pruned = "Its attachments that were pruned, by commas: they do not come again."
+    op.add_column("message", sa.Column("pruned", sa.Text(), nullable=True, comment=pruned))
+    op.create_index("ix_message_pruned", "message", ["id"], sqlite_where=_PRUNED, postgresql_where=_PRUNED)
     op.drop_index("ix_message_application_id", "message")
     op.create_index("ix_message_application_id", "message", ["application_id", "occurred_at"])
     op.create_index("ix_event_inbox", "event", ["received_at"], sqlite_where=_INBOX, postgresql_where=_INBOX)

@@ -41,7 +41,8 @@ def replay_events(
 ) -> int:
     """Read events again as they came: after an upgrade that understands more of them, or to see what this one would.
 
-    What is understood now takes the place of what was not. What was understood before changes nothing, however often.
+    What is understood now takes the place of what was not. What was understood before gains what is found in it only
+    now, and else changes nothing, however often; what was pruned or erased does not come back.
 
     Example: mo-sync ledger replay --state rejected --dry-run
     """

@@ -7,7 +7,7 @@ inbox, the record ends the same. (``docs/ledger.md`` has the rule in words.)
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -33,6 +33,7 @@ _MESSAGE = (
 _GAINED = tuple(_MESSAGE.index(name) for name in _GAINS)
 _APPLICATION, _BODY = _MESSAGE.index("application_id"), _MESSAGE.index("body")
 _UNKNOWN: ColumnElement[str] = literal_column(f"'{UNKNOWN_APPLICATION}'", Text)
+_ANY_MARK = "select 1 from message where pruned is not null limit 1"
 _ATTACHMENT = (
     *("id", "message_id", "application_id", "position", "state"),
     *("due_at", "deadline_at", "created_at", "updated_at"),
@@ -129,15 +130,17 @@ def _an_unknown() -> Select[Any]:
 
 
 def record_attachments(
-    connection: Connection, messages: Iterable[MoMessage], terms: Terms, erased: frozenset[str]
+    connection: Connection, messages: Collection[MoMessage], terms: Terms, erased: frozenset[str]
 ) -> dict[str, list[str]]:
-    """Insert what is new and was not erased; which attachments of which messages belong to another message already."""
+    """Insert what is new and was neither erased nor pruned; which attachments of which messages belong to another
+    message already."""
+    gone = erased | _pruned(connection, messages)
     rows: dict[str, list[Any]] = {}
     owners: dict[str, str] = {}
     wanted: set[tuple[str, str]] = set()
     for said in messages:
         for position, attachment_id in enumerate(said.attachment_ids):
-            if attachment_id in erased:
+            if attachment_id in gone:
                 continue
             wanted.add((attachment_id, said.message_id))
             if attachment_id not in rows:
@@ -156,6 +159,19 @@ def record_attachments(
         if (owner := owners[attachment_id]) != message_id:
             strangers.setdefault(message_id, []).append(stranger(attachment_id, owner))
     return strangers
+
+
+def _pruned(connection: Connection, messages: Iterable[MoMessage]) -> set[str]:
+    """What these messages had once. An announcement that says something new is taken in, and names all of it again."""
+    if connection.exec_driver_sql(_ANY_MARK).first() is None:
+        return set()
+    known = list({said.message_id for said in messages if said.attachment_ids})
+    found = (row for some in chunks(known) for row in look_up(connection, _marks, some))
+    return {attachment_id for (marks,) in found for attachment_id in marks.split(",")}
+
+
+def _marks(dialect: str) -> Select[Any]:
+    return select(message.c.pruned).where(among(dialect, message.c.id), message.c.pruned.is_not(None))
 
 
 def _keeping(dialect: str) -> Insert:

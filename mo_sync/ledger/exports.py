@@ -20,7 +20,7 @@ __all__ = ["HEEDED", "Kind", "columns_of", "streamed"]
 
 _AT_ONCE: Final = {"attachments": 1_000, "messages": 500, "events": 50, "attempts": 1_000}
 """Rows that are in memory at a time, so few that their longest texts (the payload of an event) do no harm."""
-_PRIVATE: Final = frozenset({"lease", "lease_until", "claimed_at", "worker", "absences", "filed_at"})
+_PRIVATE: Final = frozenset({"lease", "lease_until", "claimed_at", "worker", "absences", "filed_at", "pruned"})
 
 
 class Kind(StrEnum):

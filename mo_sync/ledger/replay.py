@@ -14,7 +14,7 @@ from mo_sync.events import Envelope, RawEvent, Rejected, payload_bytes
 from mo_sync.ledger.dialect import take_turns_recording
 from mo_sync.ledger.ledger import Ledger
 from mo_sync.ledger.record import Item, Recorded, read_as, record_again
-from mo_sync.ledger.schema import event
+from mo_sync.ledger.schema import attachment, event
 
 __all__ = ["Kept", "Which", "newest", "replay", "replayable", "replayable_count"]
 
@@ -79,9 +79,10 @@ def replay(
 ) -> list[Recorded]:
     """Record what ``kept`` is found to say now in its place, in one transaction; what became of each.
 
-    What is understood no better than before, or cannot be recorded, stays as it is. What says no more than before keeps
-    its row number, which those who follow have passed; what is understood only now gets one that they have not. May be
-    repeated at will. Raises LedgerOutOfReach.
+    What is understood no better than before, or cannot be recorded, stays as it is. What was accepted before is a
+    duplicate, unless it brings attachments that were not found in it then; those that were pruned it does not bring.
+    What says no more than before keeps its row number, which those who follow have passed; what is understood only now
+    gets one that they have not. May be repeated at will. Raises LedgerOutOfReach.
     """
     items: list[Item] = list(parsed)
     if not _is_better(kept, items):
@@ -111,10 +112,19 @@ def _replaced(
         deliveries = connection.execute(aside.returning(event.c.deliveries)).scalar_one_or_none()
         if deliveries is None:  # it was read again, pruned or erased meanwhile
             return [Recorded.DUPLICATE for _ in items]
+        had = _files(connection, items)
         recorded = record_again(connection, items, now=now, give_up_after_s=give_up_after_s, deliveries=deliveries)
+        gained = _files(connection, items) > had
         _clear(connection, kept)
-    before = Recorded.NEW if kept.state == "accepted" else None
+    before = Recorded.NEW if kept.state == "accepted" and not gained else None
     return [Recorded.DUPLICATE if outcome is before else outcome for outcome in recorded]
+
+
+def _files(connection: Connection, items: Sequence[Item]) -> int:
+    """How many attachments the messages have that these are about."""
+    named = {said.message.message_id for _, said in items if isinstance(said, Envelope) and said.message is not None}
+    query = select(func.count()).select_from(attachment).where(attachment.c.message_id.in_(named))
+    return int(connection.execute(query).scalar_one())
 
 
 def _clear(connection: Connection, kept: Kept) -> None:

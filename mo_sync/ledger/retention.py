@@ -8,10 +8,11 @@ nobody.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, delete, exists, func, not_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, exists, func, not_, or_, select, update
 
 from mo_sync.ledger.dialect import begins_with, insert, take_turns_recording
 from mo_sync.ledger.ledger import Ledger
@@ -64,16 +65,34 @@ def retire(ledger: Ledger, *, state: State, before: datetime, now: datetime, cou
 
 
 def delete_retired(ledger: Ledger, *, count: int) -> int:
-    """Delete the rows of at most ``count`` retired attachments whose files are gone; how many."""
+    """Delete the rows of at most ``count`` retired attachments whose files are gone; how many.
+
+    As long as a message is kept it has the mark of each of its own, lest another announcement brings them back.
+    """
     gone = is_in(State.ERASED), attachment.c.error == PRUNED, attachment.c.location.is_(None)
     # The newest row of a table stays: SQLite would give its number to another one, and who follows would miss that.
     newest = select(attempt.c.attachment_id).where(attempt.c.id == select(func.max(attempt.c.id)).scalar_subquery())
-    some = select(attachment.c.id).where(*gone, attachment.c.id.not_in(newest)).limit(count)
+    some = select(attachment.c.id, attachment.c.message_id).where(*gone, attachment.c.id.not_in(newest)).limit(count)
     with ledger.begin() as connection:
-        ids = list(connection.execute(some).scalars())
+        take_turns_recording(connection)  # so that who records meanwhile finds either the rows or the marks
+        rows = connection.execute(some).all()
+        _mark(connection, [(row.id, row.message_id) for row in rows])
+        ids = [row.id for row in rows]
         for table in (attempt, intervention, notification):
             connection.execute(delete(table).where(table.c.attachment_id.in_(ids)))
         return connection.execute(delete(attachment).where(attachment.c.id.in_(ids))).rowcount if ids else 0
+
+
+def _mark(connection: Connection, pruned: Iterable[tuple[str, str]]) -> None:
+    by_message: dict[str, list[str]] = {}
+    for attachment_id, message_id in pruned:
+        if not attachment_id.startswith(ERASED):  # what stands for an id is announced by nobody
+            by_message.setdefault(message_id, []).append(attachment_id)
+    marks = [{"b_id": message_id, "b_marks": ",".join(ids)} for message_id, ids in sorted(by_message.items())]
+    if marks:
+        earlier = func.coalesce(message.c.pruned + ",", "")
+        marked = update(message).where(message.c.id == bindparam("b_id"))
+        connection.execute(marked.values(pruned=earlier + bindparam("b_marks")), marks)
 
 
 def old_messages(ledger: Ledger, *, before: datetime, erased: bool) -> int:

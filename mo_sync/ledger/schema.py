@@ -101,11 +101,19 @@ message = Table(
     Column("recorded_at", UtcTime, nullable=False, index=True, comment="When we recorded it."),
     Column("filed_at", UtcTime, nullable=False, comment="The day under which its files are kept; never changes."),
     Column("scan_told_at", UtcTime, comment="When its av_status came after it, until its files were judged by that."),
+    Column("pruned", Text, comment="Its attachments that were pruned, by commas: they do not come again."),
     Index("ix_message_application_id", "application_id", "occurred_at"),
     Index("ix_message_scan_told", "id", sqlite_where=text(SCAN_TOLD), postgresql_where=text(SCAN_TOLD)),
     # With the time: the newest of a number that millions have written to are found without sorting those.
     Index("ix_message_from_address", "from_address", "recorded_at"),
     Index("ix_message_to_address", "to_address", "recorded_at"),
+    # Who records asks first whether there are any at all.
+    Index(
+        "ix_message_pruned",
+        "id",
+        sqlite_where=text("pruned is not null"),
+        postgresql_where=text("pruned is not null"),
+    ),
     comment="Messages from phones, each once, however often announced.",
 )
 

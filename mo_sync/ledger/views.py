@@ -100,7 +100,7 @@ union all
 select 'message without ids', e.message_id, m.application_id, e.received_at, e.reason,
   'mo-sync ledger show ' || {message}
 from event e join message m on m.id = e.message_id
-where e.state = 'accepted' and e.reason is not null
+where e.state = 'accepted' and e.reason is not null and m.pruned is null
   and not exists (select 1 from attachment a where a.message_id = e.message_id)
 union all
 select g.kind, g.subject, g.application_id, g.since, g.reason, 'mo-sync doctor'

@@ -197,6 +197,19 @@ def test_the_number_of_the_newest_event_is_not_given_again(ledger: Ledger) -> No
     assert retention.delete_events(ledger, before=later(999), erased=False, count=9) == 1
 
 
+def test_an_accepted_one_in_which_more_is_found_now_brings_that(ledger: Ledger) -> None:
+    recorded(ledger, announced("E1", "M1", ["A1"]))
+    [kept] = all_of(ledger, Which(keys=["E1"]))
+    assert kept.raw is not None
+    found = announced("E1", "M1", ["A1", "A2"])[1]
+
+    assert replay(ledger, kept, [(kept.raw, found)], now=later(9), give_up_after_s=9.0) == [Recorded.NEW]
+    assert replay(ledger, kept, [(kept.raw, found)], now=later(9), give_up_after_s=9.0) == [Recorded.DUPLICATE]
+
+    assert column(ledger, "select id from attachment order by id") == ["A1", "A2"]
+    assert column(ledger, "select id from event") == [kept.id]
+
+
 def test_what_this_program_understands_less_of_stays_as_it_is(ledger: Ledger) -> None:
     event, said = announced("E1", "M1", ["A1"])
     recorded(ledger, (event, said))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import partial
@@ -11,16 +12,18 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from mo_sync.events import Rejected
+from mo_sync.events import Rejected, parse
 from mo_sync.ledger import Ledger, retention
 from mo_sync.ledger.claims import claim, settle
-from mo_sync.ledger.erasure import erase_message, erase_unread, files_gone, scope, unfinished
+from mo_sync.ledger.dialect import take_turns_recording
+from mo_sync.ledger.erasure import erase_attachment, erase_message, erase_unread, files_gone, scope, unfinished
 from mo_sync.ledger.interventions import By
 from mo_sync.ledger.record import Recorded, record
+from mo_sync.ledger.replay import Which, replay, replayable
 from mo_sync.ledger.retention import PRUNED
 from mo_sync.lifecycle import State
 from tests.contract.conftest import House
-from tests.ledgers import announced, column, later, one, raw, recorded, settlement, stored
+from tests.ledgers import announced, bare, column, later, one, raw, recorded, settlement, stored
 
 OLD, NEW, CUT, NOW = later(0), later(1_000), later(500), later(2_000)
 
@@ -65,6 +68,80 @@ def test_only_old_ones_of_that_state_are_retired_then_deleted_when_their_file_is
     assert retention.delete_retired(filled, count=9) == (1 if has_file else 0)
     assert ids(filled) == before - {f"Aold{state}"}
     assert column(filled, f"select count(*) from attempt where attachment_id = 'Aold{state}'") == [0]
+
+
+def pruned(ledger: Ledger, state: State = State.FAILED) -> int:
+    retention.retire(ledger, state=state, before=CUT, now=NOW, count=9)
+    files_gone(ledger, unfinished(ledger))
+    return retention.delete_retired(ledger, count=9)
+
+
+def test_what_was_pruned_does_not_come_back_as_long_as_its_message_is_kept(ledger: Ledger) -> None:
+    recorded(ledger, announced("E1", "M1", ["A1", "A2"]), announced("E2", "M2", ["A3"]))
+    for name in ("A2", "A1"):
+        with ledger.begin() as connection:
+            connection.execute(text("update attachment set state = 'failed' where id = :id"), {"id": name})
+        assert pruned(ledger) == 1
+
+    [kept] = replayable(ledger, Which(keys=["E1"]), after=0, upto=9, count=9)
+    assert kept.raw is not None
+    again = replay(ledger, kept, [(kept.raw, parse(kept.raw))], now=NOW, give_up_after_s=9.0)
+    assert again == [Recorded.DUPLICATE]
+    assert recorded(ledger, announced("E1b", "M1", ["A1", "A2", "A4"], price="1")) == [Recorded.NEW]
+    assert recorded(ledger, bare("M1", ["A2"], price="2")) == [Recorded.NEW]
+
+    assert ids(ledger) == {"A3", "A4"}
+    assert column(ledger, "select position from attachment where id = 'A4'") == [2]
+    assert column(ledger, "select id from event where reason is not null") == []
+
+
+def test_a_message_whose_attachments_were_pruned_is_none_without_ids(ledger: Ledger) -> None:
+    recorded(ledger, announced("E1", "M1", ["A1"]), announced("E2", "M2", ["A2", "A1"]))  # with a remark on A1
+    with ledger.begin() as connection:
+        connection.execute(text("update attachment set state = 'failed'"))
+
+    assert pruned(ledger) == 2
+
+    assert column(ledger, "select reason from event where reason is not null") == ["A1 belongs to message M1"]
+    assert column(ledger, "select kind from v_problem") == []
+
+
+def test_what_was_pruned_comes_again_as_new_when_its_message_was_pruned_too(ledger: Ledger) -> None:
+    recorded(ledger, announced("E1", "M1", ["A1"]), announced("E2", "M2", ["A3"]))
+    with ledger.begin() as connection:
+        connection.execute(text("update attachment set state = 'failed' where id = 'A1'"))
+    pruned(ledger)
+    assert retention.delete_messages(ledger, before=CUT, erased=False, count=9) == 1
+
+    assert recorded(ledger, announced("E1", "M1", ["A1"])) == [Recorded.NEW]
+
+    assert ids(ledger) == {"A1", "A3"}
+
+
+def test_what_stood_for_an_erased_one_leaves_no_mark(ledger: Ledger) -> None:
+    recorded(ledger, announced("E1", "M1", ["A1", "A2"]))
+    erase_attachment(ledger, "A1", By("me"), now=OLD)
+    files_gone(ledger, unfinished(ledger))
+
+    assert pruned(ledger, State.ERASED) == 1
+
+    assert column(ledger, "select pruned from message") == [None]
+
+
+def test_who_records_while_something_is_pruned_finds_the_row_or_the_mark(house: House) -> None:
+    if house.kind == "sqlite":
+        pytest.skip("SQLite has one writer at a time")
+    with house.open() as ledger, house.open() as other, ThreadPoolExecutor() as pool:
+        recorded(ledger, announced("E1", "M1", ["A1"]), announced("E2", "M2", ["A3"]))
+        with ledger.begin() as connection:
+            connection.execute(text("update attachment set state = 'failed' where id = 'A1'"))
+        retention.retire(ledger, state=State.FAILED, before=CUT, now=NOW, count=9)
+        with ledger.begin() as feed:
+            take_turns_recording(feed)
+            pruning = pool.submit(retention.delete_retired, other, count=9)
+            while not column(ledger, "select pid from pg_locks where not granted"):
+                assert not pruning.done()
+        assert pruning.result(10) == 1
 
 
 def test_many_go_in_pieces(ledger: Ledger) -> None:
