@@ -32,7 +32,7 @@ def replay_events(
     *,
     state: Annotated[
         list[str] | None,
-        typer.Option("--state", metavar="STATE", help="All that are rejected, ignored or accepted; repeat it."),
+        typer.Option("--state", metavar="STATE", help="Only what is rejected, ignored or accepted; repeat it."),
     ] = None,
     since: Since = None,
     until: Until = None,

@@ -29,7 +29,8 @@ _BY_STATE = (Recorded.REJECTED, Recorded.IGNORED, Recorded.NEW)
 
 @dataclass(frozen=True, slots=True)
 class Which:
-    """Which events: those of ``keys``, or of one of ``states``; of them those that were received in that time."""
+    """Which events: those of ``keys`` and in one of ``states``, of which either may be left out, but not both; of them
+    those that were received in that time."""
 
     keys: Collection[str] = ()
     states: Collection[str] = ()
@@ -147,9 +148,11 @@ def _newest(connection: Connection) -> int:
 
 
 def _chosen(which: Which) -> list[ColumnElement[bool]]:
-    found = [or_(event.c.event_key.in_(which.keys), *(_is_in(state) for state in which.states))]
-    if not which.keys and len(which.states) == 1:
-        found = [_is_in(state) for state in which.states]  # so that the index of rejected ones applies
+    found: list[ColumnElement[bool]] = [] if which.keys or which.states else [false()]
+    if which.keys:
+        found.append(event.c.event_key.in_(which.keys))
+    if which.states:
+        found.append(or_(*(_is_in(state) for state in which.states)))
     if which.since is not None:
         found.append(event.c.received_at >= which.since)
     if which.until is not None:

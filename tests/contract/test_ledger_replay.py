@@ -242,6 +242,7 @@ def test_what_is_not_whole_any_more_cannot_be_read_again(ledger: Ledger) -> None
     [
         (Which(states=["accepted"]), ["E1", "E2"]),
         (Which(keys=["E1", "raw:1", "nothing"]), ["raw:1", "E1"]),
+        (Which(keys=["E1", "raw:1"], states=["accepted"]), ["E1"]),
         (Which(states=["accepted", "rejected"], since=later(50)), ["E2"]),
         (Which(states=["accepted", "rejected"], until=later(50)), ["raw:1", "E1"]),
         (Which(), []),
