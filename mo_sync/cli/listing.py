@@ -7,6 +7,7 @@ from typing import Any
 
 from mo_sync.cli.output import Output, bytes_text, local_time, mask_number
 from mo_sync.ledger.queries import AttachmentRow, OtherProblem
+from mo_sync.ledger.retention import PRUNED
 from mo_sync.lifecycle import State
 
 __all__ = ["left_alone", "masked", "show_attachments", "show_others"]
@@ -43,6 +44,8 @@ def show_others(output: Output, rows: Sequence[OtherProblem], *, utc: bool) -> N
 def left_alone(row: AttachmentRow) -> str:
     """Why nothing was done to an attachment that somebody named."""
     why = _ALONE.get(State(row.state), f"it is {row.state}")
+    if row.state == State.ERASED and row.error == PRUNED:
+        why = "it was kept long enough, and is being pruned"
     return f"{row.id} was left alone: {why}"
 
 

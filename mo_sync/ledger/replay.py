@@ -80,13 +80,13 @@ def replay(
 ) -> list[Recorded]:
     """Record what ``kept`` is found to say now in its place, in one transaction; what became of each.
 
-    What is understood no better than before, or cannot be recorded, stays as it is. What was accepted before is a
+    What is not understood, or less than before, or cannot be recorded, stays as it is. What was accepted before is a
     duplicate, unless it brings attachments that were not found in it then; those that were pruned it does not bring.
     What says no more than before keeps its row number, which those who follow have passed; what is understood only now
     gets one that they have not. May be repeated at will. Raises LedgerOutOfReach.
     """
     items: list[Item] = list(parsed)
-    if not _is_better(kept, items):
+    if not _is_no_worse(kept, items):
         return [read_as(said) for _, said in items]
     try:
         return _replaced(ledger, kept, items, now=now, give_up_after_s=give_up_after_s)
@@ -95,7 +95,7 @@ def replay(
         return [Recorded.REJECTED for _ in items]
 
 
-def _is_better(kept: Kept, items: Sequence[Item]) -> bool:
+def _is_no_worse(kept: Kept, items: Sequence[Item]) -> bool:
     """Whether it is understood now, and not less than it was."""
     best = max((_BY_STATE.index(read_as(said)) for _, said in items), default=0)
     return best > 0 and best >= _STATES.index(kept.state)

@@ -7,7 +7,10 @@ import pytest
 from mo_sync.errors import UsageError
 from mo_sync.ledger import Ledger
 from mo_sync.ledger.claims import claim, settle
+from mo_sync.ledger.erasure import erase_attachment
 from mo_sync.ledger.interventions import By, Choice, Deed, intervene
+from mo_sync.ledger.retention import retire
+from mo_sync.lifecycle import State
 from mo_sync.verdicts import Verdict
 from tests.contract.conftest import Ask
 from tests.ledgers import announced, column, failed, later, recorded, rows, settlement, stored
@@ -82,3 +85,14 @@ def test_no_more_than_the_limit_are_released_whichever_they_are(judged: Ledger, 
     # No file of theirs was ever there, so that those that were tried are told.
     assert (done["released"], list(done["still_quarantined"])) == (2, ["Q0"])
     assert column(judged, "select count(*) from attachment where state = 'held'") == [0]
+
+
+def test_what_is_being_pruned_was_not_erased_on_request(ledger: Ledger, asked: Ask) -> None:
+    recorded(ledger, announced("E1", "M1", ["A1", "A2"]))
+    with ledger.begin() as connection:
+        connection.exec_driver_sql("update attachment set state = 'failed' where id = 'A1'")
+    retire(ledger, state=State.FAILED, before=later(9), now=later(9), count=9)
+    stand_in = erase_attachment(ledger, "A2", By("me"), now=later(9)).attachments[0]
+
+    assert asked("retry", "A1").out == "A1 was left alone: it was kept long enough, and is being pruned\n"
+    assert asked("retry", "A2").out == f"{stand_in} was left alone: it was erased on request\n"
