@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from mo_sync.ledger.schema import UtcTime
+from mo_sync.ledger.columns import UtcTime
 
 revision = "0001"
 down_revision = None

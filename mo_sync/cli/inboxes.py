@@ -20,7 +20,6 @@ from mo_sync.feeds.inbox.byhand import Gone, by_hand
 from mo_sync.feeds.inbox.scopes import Scope, chosen
 from mo_sync.feeds.inbox.setting_up import kept_since
 from mo_sync.feeds.inbox.spans import Span
-from mo_sync.ledger import Ledger
 from mo_sync.ledger.gaps import Gap, Kind
 from mo_sync.presence import worker_name
 from mo_sync.settings import Settings
@@ -33,7 +32,10 @@ _HOUR_S = 3_600.0
 
 Application = Annotated[str | None, typer.Option("--application", metavar="ID", help="Only this application.")]
 Since = Annotated[
-    str | None, typer.Option("--since", metavar="WHEN", help="Received since: 2026-11-20, or 30d for 30 days ago.")
+    str | None,
+    typer.Option(
+        "--since", metavar="WHEN", help="Received since: 2026-11-20 (here; with Z: UTC), or 30d for 30 days ago."
+    ),
 ]
 Until = Annotated[str | None, typer.Option("--until", metavar="WHEN", help="Received before.")]
 
@@ -59,7 +61,7 @@ def gaps(
     context, now = context_of(ctx), SystemClock().now()
     output = context.output(as_json=as_json)
     context.start_log()
-    span = Span(when(since, now) or now - _DAY, when(until, now) or now)
+    span = Span(when(since, now, utc=utc) or now - _DAY, when(until, now, utc=utc) or now)
     gone, stopped = _gone_through(context, output, span, application, records=False)
     found = sorted(gone.gaps, key=lambda one: (one.since, one.subject), reverse=True)
     if output.as_json:
@@ -129,16 +131,16 @@ def _gone_through(
 ) -> tuple[Gone, list[int]]:
     """What came of it, and the signals that ended it early."""
     settings, clock = context.loaded().settings, SystemClock()
-    scopes = _scopes(settings, application)
     if span.since >= span.until:
         raise UsageError("time-empty", "it ends before it begins", item="--until", hint="see --since and --until")
     stopped: list[int] = []
     with (
-        Ledger.open(settings.ledger) as ledger,
+        context.ledger() as ledger,
         by_hand(settings, ledger, clock, worker_name(), records=records) as hand,
         heard([signal.SIGINT, signal.SIGTERM], stopped.append),
         output.progress("hours of the inbox") as bar,
     ):
+        scopes = _scopes(settings, application)
         bar.expect(round(len(scopes) * _hours(span)))
         done, told = 0.0, 0
 

@@ -33,6 +33,7 @@ __all__ = [
     "outside",
     "random_token",
     "reading",
+    "second_of",
     "shell_word",
     "skips_locked",
     "take_turns_recording",
@@ -160,6 +161,13 @@ def day_of(dialect: str, column: str) -> str:
     if dialect == "postgresql":
         return f"to_char({column} at time zone 'UTC', 'YYYY-MM-DD')"
     return f"substr({column}, 1, 10)"
+
+
+def second_of(dialect: str, column: str) -> str:
+    """SQL for a time in whole seconds, as people hand it to a command: ``2026-11-20T12:00:00Z``."""
+    if dialect == "postgresql":
+        return f"""to_char({column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')"""
+    return f"substr({column}, 1, 19) || 'Z'"
 
 
 def shell_word(dialect: str, column: str) -> str:

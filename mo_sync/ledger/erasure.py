@@ -22,7 +22,18 @@ from mo_sync.ledger.filters import sent_by
 from mo_sync.ledger.interventions import By, note
 from mo_sync.ledger.ledger import Ledger
 from mo_sync.ledger.remarks import veil_attachment, veil_message
-from mo_sync.ledger.schema import UtcTime, attachment, attempt, event, intervention, is_in, message, notification
+from mo_sync.ledger.schema import (
+    UtcTime,
+    attachment,
+    attempt,
+    event,
+    gap,
+    intervention,
+    is_in,
+    mark,
+    message,
+    notification,
+)
 from mo_sync.ledger.veil import ERASED, Veil, key_of, known_key
 from mo_sync.lifecycle import State
 from mo_sync.naming import key
@@ -123,6 +134,8 @@ def erase_message(ledger: Ledger, message_id: str, by: By, *, now: datetime) -> 
         connection.execute(update(attachment).where(theirs).values(message_id=stand_in))
         events = _erase_events(connection, veil, event.c.message_id == message_id, now=now, message_id=stand_in)
         veil_message(connection, veil, message_id)
+        connection.execute(delete(mark).where(mark.c.message_id == message_id))
+        connection.execute(delete(gap).where(gap.c.subject == message_id))
         connection.execute(delete(message).where(message.c.id == message_id))
     return Erased((stand_in,), attachments, events)
 

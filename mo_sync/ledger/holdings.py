@@ -22,7 +22,10 @@ _AT_ONCE: Final = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A message that is recorded. ``lacks_ids``: an event said that it has attachments, and nobody named any yet."""
+    """A message that is recorded, and the attachments that it has, or had until they were pruned.
+
+    ``lacks_ids``: an event said that it has attachments, and nobody named any yet.
+    """
 
     application_id: str
     from_address: str | None
@@ -59,8 +62,8 @@ def held(ledger: Ledger, message_ids: Sequence[str]) -> dict[str, Held]:
             for message_id, attachment_id in look_up(connection, _files, some):
                 files.setdefault(message_id, set()).add(attachment_id)
             remarked = {message_id for (message_id,) in look_up(connection, _remarked, some)}
-            for message_id, application_id, sender, receiver, body in look_up(connection, _messages, some):
-                theirs = frozenset(files.get(message_id, ()))
+            for message_id, application_id, sender, receiver, body, pruned in look_up(connection, _messages, some):
+                theirs = frozenset([*files.get(message_id, ()), *filter(None, (pruned or "").split(","))])
                 lacks_ids = not theirs and message_id in remarked
                 found[message_id] = Held(application_id, sender, receiver, body, theirs, lacks_ids)
     return found
@@ -110,7 +113,7 @@ def _page(
 
 
 def _messages(dialect: str) -> Select[Any]:
-    names = ("id", "application_id", "from_address", "to_address", "body")
+    names = ("id", "application_id", "from_address", "to_address", "body", "pruned")
     return select(*(message.c[name] for name in names)).where(among(dialect, message.c.id))
 
 

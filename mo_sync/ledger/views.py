@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
-from mo_sync.ledger.dialect import day_of, shell_word
+from mo_sync.ledger.dialect import day_of, second_of, shell_word
 from mo_sync.ledger.schema import FROM_INBOX
 
 __all__ = ["COMMENTS", "create", "drop", "statements"]
@@ -113,7 +113,7 @@ from mark k join message m on m.id = k.message_id where k.state = 'failed'
 
 def _gap(dialect: str) -> str:
     differing, unannounced = shell_word(dialect, "g.subject"), shell_word(dialect, "e.message_id")
-    since = day_of(dialect, "g.since")
+    since = second_of(dialect, "g.since")
     here, other, earlier = (FROM_INBOX.replace("source", f"{name}.source") for name in ("e", "o", "f"))
     return f"""
 select g.kind, g.subject as message_id, g.application_id, g.since, g.reason,

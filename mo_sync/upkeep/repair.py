@@ -75,7 +75,7 @@ def _moved_away(ledger: Ledger, store: Store, found: Found) -> Found:
     if _is_known(ledger, found.key):
         return _left_alone(found)
     # What was erased is kept nowhere, also if a process that was killed put it there afterwards.
-    erased = bool(erased_by_now(ledger, [id_in(found.key)]))
+    erased = can_be_known(found.key) and bool(erased_by_now(ledger, [id_in(found.key)]))
     mended, remark = _removed(store, found.key) if erased else _moved(store, found.key)
     return replace(found, mended=mended, remark=remark)
 

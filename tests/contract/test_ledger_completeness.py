@@ -90,7 +90,7 @@ def test_a_comparison_takes_the_place_of_the_last_one_of_that_time_and_those_app
 def test_what_only_the_inbox_has_is_no_gap_any_more_when_it_is_recorded(ledger: Ledger) -> None:
     found = [Gap(Kind.ONLY_IN_INBOX, "M1", "17226", NOW - HOUR, "it is there")]
     gaps.replace(ledger, Owners(), NOW - 2 * HOUR, NOW, found, now=NOW)
-    assert one(ledger, "select command from v_gap")["command"] == "mo-sync ledger backfill --since 2026-11-20"
+    assert one(ledger, "select command from v_gap")["command"] == "mo-sync ledger backfill --since 2026-11-20T11:00:00Z"
 
     recorded(ledger, announced("E1", "M1", []))
     assert rows(ledger, "select * from v_gap") == []

@@ -184,7 +184,7 @@ def test_a_migration_asks_nothing_of_the_program_but_how_times_are_written() -> 
         for name in node.names
     }
 
-    assert taken == {"mo_sync.ledger.schema.UtcTime"}
+    assert taken == {"mo_sync.ledger.columns.UtcTime"}
 
 
 _MESSAGE = "insert into message (id, application_id, recorded_at, filed_at) values ('{0}', '{1}', {2}, {2})"

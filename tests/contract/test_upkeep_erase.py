@@ -18,8 +18,10 @@ from mo_sync.ledger.interventions import By
 from mo_sync.settings import Retention
 from mo_sync.store import LocalStore, Placement
 from mo_sync.upkeep.erase import Report, erase
+from mo_sync.upkeep.faults import Fault
 from mo_sync.upkeep.prune import prune
-from mo_sync.upkeep.verify import Fault, repair, verify
+from mo_sync.upkeep.repair import repair
+from mo_sync.upkeep.verify import verify
 from tests.clocks import HandClock
 from tests.ledgers import announced, column, later, recorded, settlement, stored
 from tests.stores import put_in_place
@@ -127,7 +129,7 @@ def test_a_repair_removes_an_erased_file_that_was_put_back(filled: Ledger, store
     clock = HandClock(datetime.now(UTC) + timedelta(hours=2))
 
     found = [one for one in verify(filled, store, clock=clock).found if one.fault is Fault.ORPHAN]
-    mended = [repair(filled, store, one, clock=clock, give_up_after_s=9.0, who="me").mended for one in found]
+    mended = [repair(filled, store, one, clock=clock, give_up_after_s=9.0, who="me").remark for one in found]
 
     assert mended == [
         "it was erased, and is removed again",

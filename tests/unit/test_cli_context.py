@@ -112,6 +112,7 @@ WORDS = {
     "export": ["events"],
     "follow": ["--once"],
     "backup": ["backup.db", "--force"],
+    "backfill": ["--since", "1d"],
     "replay": ["--state", "rejected"],
 }
 

@@ -162,7 +162,7 @@ def test_a_day_that_resists_is_told_and_keeps_no_other_day_and_nothing_else_of_i
     assert not (drop / "done/2026-11-19").exists()
 
 
-def test_a_folder_that_cannot_be_looked_into_is_told(drop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_days_that_cannot_be_looked_for_are_told(drop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_: Path) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
