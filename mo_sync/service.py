@@ -40,6 +40,7 @@ from mo_sync.scan import Scanner
 from mo_sync.settings import Application, Drop, Retry, Scan, Settings
 from mo_sync.store import Store, open_store
 from mo_sync.tally import Standings, Tally, exit_code, log_settled
+from mo_sync.upkeep.quarantine import take_in
 from mo_sync.upkeep.rounds import Rounds
 
 __all__ = ["Service", "Summary", "furthest_s", "policy_of"]
@@ -251,6 +252,7 @@ class Service:
         worked = self._work_through(stop)
         self.reconciler.close(grace_s=self.settings.sync.stop_grace, hurry=hurry)
         self.reconciler.note_pace()
+        take_in(self.ledger, self.store, self.settings.limits, clock=self.clock, stop=stop.is_set)
         if self.marking is not None:
             self.marking.tell(stop.is_set)
         counts = queries.counts(self.ledger)

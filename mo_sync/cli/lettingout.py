@@ -59,12 +59,13 @@ def let_out(context: Context, ledger: Ledger, choice: Choice, by: By, *, dry_run
     meant = [item.id for item in found]
     if dry_run or not found:
         return LetOut(meant)
-    store, clock, left = open_store(context.loaded().settings.store, worker=worker_name()), SystemClock(), {}
+    settings, clock, left = context.loaded().settings, SystemClock(), {}
+    store, marking = open_store(settings.store, worker=worker_name()), settings.inbox.mark_processed
     try:
         with context.output().progress("files") as bar:
             bar.expect(len(found))
             for item in found:
-                if (why := release(ledger, store, item, by, clock=clock)) is not None:
+                if (why := release(ledger, store, item, by, clock=clock, marking=marking)) is not None:
                     left[item.id] = why
                 bar.advance(1)
     finally:

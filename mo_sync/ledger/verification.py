@@ -10,6 +10,7 @@ from typing import Any, Final
 from sqlalchemy import Row, and_, func, or_, select, text, update
 from sqlalchemy.sql import ColumnElement
 
+from mo_sync.ledger import marks
 from mo_sync.ledger.interventions import By, Choice, Deed, chosen, note
 from mo_sync.ledger.ledger import Ledger
 from mo_sync.ledger.schema import AT_REST, attachment
@@ -133,8 +134,11 @@ def quarantined(ledger: Ledger, choice: Choice) -> list[Filed]:
         return [_filed(row) for row in connection.execute(oldest_first.limit(choice.limit))]
 
 
-def let_out(ledger: Ledger, item: Filed, location: str, by: By, *, now: datetime) -> bool:
-    """A quarantined file lies at ``location`` too now, and is stored; whether it was still as it was looked at."""
+def let_out(ledger: Ledger, item: Filed, location: str, by: By, *, now: datetime, marking: bool = False) -> bool:
+    """A quarantined file lies at ``location`` too now, and is stored; whether it was still as it was looked at.
+
+    ``marking`` as for :func:`mo_sync.ledger.claims.settle`.
+    """
     values = {
         "state": State.STORED.value,
         "location": location,
@@ -145,7 +149,10 @@ def let_out(ledger: Ledger, item: Filed, location: str, by: By, *, now: datetime
     same = and_(*_same(item), attachment.c.state == State.QUARANTINED.value)
     with ledger.begin() as connection:
         note(connection, Deed.RELEASE, same, by, now=now)
-        return connection.execute(update(attachment).where(same).values(values)).rowcount == 1
+        done = connection.execute(update(attachment).where(same).values(values)).rowcount == 1
+        if done and marking:
+            marks.note(connection, [item.id], now=now)
+        return done
 
 
 def still(ledger: Ledger, item: Filed) -> bool:

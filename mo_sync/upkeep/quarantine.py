@@ -1,73 +1,99 @@
-"""Letting a file out of quarantine: a person judged it, and it goes to where it would have been."""
+"""Quarantine: letting a file out that a person judged, and taking one in whose scan became known too late."""
 
 from __future__ import annotations
 
 import contextlib
-import secrets
 from collections.abc import Callable
 from typing import Final
 
+import structlog
+
 from mo_sync.clock import Clock
-from mo_sync.ledger import Ledger
+from mo_sync.fetch.acceptance import quarantine, refused_status
+from mo_sync.ledger import Ledger, scans
 from mo_sync.ledger.erasure import erased_by_now
 from mo_sync.ledger.interventions import By
+from mo_sync.ledger.scans import Told
 from mo_sync.ledger.verification import Filed, let_out, still
 from mo_sync.naming import quarantine_key
-from mo_sync.store import Placed, Placement, Store
-from mo_sync.store.base import Occupied
+from mo_sync.settings import Limits
+from mo_sync.store import Store
+from mo_sync.upkeep.moving import copied
 
-__all__ = ["release"]
+__all__ = ["release", "take_in"]
 
-_CHUNK: Final = 1024 * 1024
-_CHANGED: Final = "it changed meanwhile"
+_log = structlog.get_logger(__name__)
+
+_AT_ONCE: Final = 100
 
 
-def release(ledger: Ledger, store: Store, item: Filed, by: By, *, clock: Clock) -> str | None:
+def release(ledger: Ledger, store: Store, item: Filed, by: By, *, clock: Clock, marking: bool = False) -> str | None:
     """Put a copy of the file to its place, tell the ledger, remove the one in quarantine; None, or why it was not done.
 
     Whoever is stopped in the middle leaves it quarantined, or stored with a copy in quarantine that verify finds.
     Raises LedgerOutOfReach, StoreOutOfReach.
     """
     free = item.location.removeprefix(quarantine_key(""))
-
-    def tell() -> bool:
-        return let_out(ledger, item, free, by, now=clock.now())
-
-    try:
-        staged = store.stage(secrets.token_hex(16))
-        try:
-            with store.open(item.location) as file:
-                while chunk := file.read(_CHUNK):
-                    staged.write(chunk)
-            staged.finish()
-            if staged.sha256 != item.sha256:
-                return "its bytes are not those that were judged: see mo-sync ledger verify"
-            trouble = _place(store, Placement(staged, free), look=lambda: still(ledger, item), tell=tell)
-        finally:
-            staged.discard()
-        if trouble is not None and erased_by_now(ledger, [item.id]):
-            store.purge(free)  # whoever erased it did not find it there yet
-            return "it was erased meanwhile"
-    except OSError as error:
-        return f"its file cannot be moved ({error.strerror or type(error).__name__})"
+    trouble = _moved(
+        ledger, store, item, free, tell=lambda: let_out(ledger, item, free, by, now=clock.now(), marking=marking)
+    )
     if trouble is None:
         with contextlib.suppress(OSError):  # a copy that nobody needs: verify finds it
             store.remove(item.location)
     return trouble
 
 
-def _place(store: Store, item: Placement, *, look: Callable[[], bool], tell: Callable[[], bool]) -> str | None:
-    """As the finisher does. What lies there may be called stored by now: so it is looked, and told, under its lock."""
-    [answer] = store.place([item])
-    if not isinstance(answer, Occupied):
-        return _told(answer, tell)
-    with store.exchange(item) as exchange:
-        if exchange is None:
-            return "somebody else does the same just now"
-        return _told(exchange(), tell) if look() else _CHANGED
+def _moved(ledger: Ledger, store: Store, item: Filed, key: str, *, tell: Callable[[], bool]) -> str | None:
+    try:
+        trouble = copied(store, item, key, look=lambda: still(ledger, item), tell=tell)
+        if trouble is not None and erased_by_now(ledger, [item.id]):
+            store.purge(key)  # whoever erased it did not find it there yet
+            return "it was erased meanwhile"
+    except OSError as error:
+        return f"its file cannot be moved ({error.strerror or type(error).__name__})"
+    return trouble
 
 
-def _told(answer: Placed | OSError, tell: Callable[[], bool]) -> str | None:
-    if isinstance(answer, OSError):
-        return f"its file cannot be moved ({answer.strerror or type(answer).__name__})"
-    return None if tell() else _CHANGED
+def take_in(ledger: Ledger, store: Store, limits: Limits, *, clock: Clock, stop: Callable[[], bool]) -> int:
+    """Put into quarantine what was stored before its message's scan status was known, and ``limits`` do not let
+    through; how many files that were.
+
+    So it is with what the inbox showed first, which tells of no scan. A file on its way is waited for until the next
+    time. Raises LedgerOutOfReach.
+    """
+    taken = 0
+    for told in scans.told_late(ledger, count=_AT_ONCE):
+        if stop():
+            break
+        reason = _why(told, limits)
+        if reason is not None:
+            if scans.on_its_way(ledger, told.message_id):
+                continue
+            troubles = [_taken(ledger, store, item, reason, clock) for item in scans.stored(ledger, told.message_id)]
+            taken += troubles.count(None)
+            if any(troubles):
+                continue
+            _leave_nothing_behind(ledger, store, told)
+        scans.judged(ledger, told)
+    return taken
+
+
+def _why(told: Told, limits: Limits) -> str | None:
+    refused = refused_status(told.av_status, limits)
+    return refused.reason if refused is not None else quarantine(told.av_status, limits)
+
+
+def _taken(ledger: Ledger, store: Store, item: Filed, reason: str, clock: Clock) -> str | None:
+    key = quarantine_key(item.location)
+    trouble = _moved(ledger, store, item, key, tell=lambda: scans.take_in(ledger, item, key, reason, now=clock.now()))
+    if trouble is None:
+        _log.warning("attachment.quarantined", attachment=item.id, reason=reason, after="it was stored")
+    else:
+        _log.error("attachment.not-quarantined", attachment=item.id, error=trouble, hint="it is tried again")
+    return trouble
+
+
+def _leave_nothing_behind(ledger: Ledger, store: Store, told: Told) -> None:
+    """Also of whoever was killed between the ledger and this: what is in quarantine lies nowhere else."""
+    for key in scans.quarantined_keys(ledger, told.message_id):
+        store.remove(key.removeprefix(quarantine_key("")))

@@ -22,6 +22,7 @@ from mo_sync.store import Store
 from mo_sync.upkeep.erase import finish
 from mo_sync.upkeep.faults import Fault, Found, Mended
 from mo_sync.upkeep.prune import Forget, prune
+from mo_sync.upkeep.quarantine import take_in
 from mo_sync.upkeep.repair import repair
 from mo_sync.upkeep.silence import listen
 from mo_sync.upkeep.verify import verify
@@ -65,7 +66,7 @@ class Rounds:
         """
         again = False
         troubles: list[Exception] = []
-        for work in (self._finish, self._listen_in_turn, self._prune_in_turn, self._verify_in_turn):
+        for work in (self._finish, self._judge, self._listen_in_turn, self._prune_in_turn, self._verify_in_turn):
             try:
                 again = work(stop, progressed) or again
             except Exception as error:  # noqa: BLE001  it is raised when the others had their turn
@@ -104,6 +105,16 @@ class Rounds:
     def _finish(self, stop: threading.Event, progressed: Callable[[], object]) -> bool:
         finished = finish(self._ledger, self._store, stop=stop.is_set, told=progressed)
         _tell_left("erase.file-left", "attachment", finished.left, len(finished.left))
+        return False
+
+    def _judge(self, stop: threading.Event, progressed: Callable[[], object]) -> bool:
+        """What is not let through must not be seen for longer than it has to: so that is no duty with an interval."""
+
+        def stopped() -> bool:
+            progressed()
+            return stop.is_set()
+
+        take_in(self._ledger, self._store, self.settings.limits, clock=self._clock, stop=stopped)
         return False
 
     def _listen_in_turn(self, stop: threading.Event, progressed: Callable[[], object]) -> bool:

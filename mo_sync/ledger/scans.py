@@ -1,0 +1,74 @@
+"""Messages whose scan status came after them: what was stored before it was known is judged by it afterwards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select, text, update
+
+from mo_sync.ledger.ledger import Ledger
+from mo_sync.ledger.schema import SCAN_TOLD, attachment, is_in, message
+from mo_sync.ledger.verification import Filed
+from mo_sync.lifecycle import State
+
+__all__ = ["Told", "judged", "on_its_way", "quarantined_keys", "stored", "take_in", "told_late"]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What is known of a message's scan since ``told_at``."""
+
+    message_id: str
+    av_status: str | None
+    told_at: datetime
+
+
+def told_late(ledger: Ledger, *, count: int) -> list[Told]:
+    """The next ``count`` whose files are to be judged. Raises LedgerOutOfReach."""
+    query = select(message.c.id, message.c.av_status, message.c.scan_told_at).where(text(SCAN_TOLD))
+    with ledger.read() as connection:
+        return [Told(*row) for row in connection.execute(query.order_by(message.c.id).limit(count))]
+
+
+def on_its_way(ledger: Ledger, message_id: str) -> bool:
+    """Whether something of it is being fetched by who did not know of the scan. Raises LedgerOutOfReach."""
+    query = select(attachment.c.id).where(attachment.c.message_id == message_id, is_in(State.FETCHING)).limit(1)
+    with ledger.read() as connection:
+        return connection.execute(query).first() is not None
+
+
+def stored(ledger: Ledger, message_id: str) -> list[Filed]:
+    """Its files that are stored. Raises LedgerOutOfReach."""
+    columns = (attachment.c[name] for name in ("id", "location", "size", "sha256", "verified_at"))
+    query = select(*columns).where(attachment.c.message_id == message_id, is_in(State.STORED))
+    with ledger.read() as connection:
+        return [Filed(*row) for row in connection.execute(query.order_by(attachment.c.position))]
+
+
+def take_in(ledger: Ledger, item: Filed, location: str, reason: str, *, now: datetime) -> bool:
+    """It lies at ``location`` now, in quarantine; whether it was still as it was looked at. Raises LedgerOutOfReach."""
+    values = {
+        "state": State.QUARANTINED.value,
+        "location": location,
+        "error": reason,
+        "verified_at": now,
+        "updated_at": now,
+    }
+    same = attachment.c.id == item.id, attachment.c.location == item.location, attachment.c.sha256 == item.sha256
+    with ledger.begin() as connection:
+        return connection.execute(update(attachment).where(*same, is_in(State.STORED)).values(values)).rowcount == 1
+
+
+def quarantined_keys(ledger: Ledger, message_id: str) -> list[str]:
+    """Where its files in quarantine lie. Raises LedgerOutOfReach."""
+    theirs = attachment.c.message_id == message_id, is_in(State.QUARANTINED), attachment.c.location.is_not(None)
+    with ledger.read() as connection:
+        return [str(key) for key in connection.execute(select(attachment.c.location).where(*theirs)).scalars()]
+
+
+def judged(ledger: Ledger, told: Told) -> None:
+    """Its files were judged, unless something was told again since. Raises LedgerOutOfReach."""
+    same = message.c.id == told.message_id, message.c.scan_told_at == told.told_at
+    with ledger.begin() as connection:
+        connection.execute(update(message).where(*same).values(scan_told_at=None))
