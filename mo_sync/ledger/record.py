@@ -7,6 +7,7 @@ other way round; then only ``deliveries`` grows.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -113,6 +114,15 @@ def record(
         _log.warning("batch.recorded-singly", events=len(batch), error=type(error).__name__)
     with ledger.begin() as connection:
         return [_record_one(connection, item, terms) for item in batch]
+
+
+def rehearse(ledger: Ledger, batch: Sequence[Item], *, now: datetime, give_up_after_s: float) -> list[Recorded]:
+    """What :func:`record` would answer; nothing of it stays. Raises LedgerOutOfReach."""
+    terms = Terms(now, now + timedelta(seconds=give_up_after_s), _MAX_PAYLOAD)
+    with ledger.begin() as connection, contextlib.closing(connection.begin_nested()) as undone:
+        outcomes = _record(connection, batch, terms)
+        undone.rollback()
+        return outcomes
 
 
 def record_again(

@@ -1,0 +1,156 @@
+"""Events from files that somebody names: what ``done/`` kept, what another receiver kept, or a ledger's export.
+
+They are taken as the drop folder takes them, in every shape, but stay where they are. A row of ``ledger export events``
+stands for the event that it kept.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import msgspec
+
+from mo_sync.errors import EventError, UsageError
+from mo_sync.events import RawEvent, payload_bytes
+from mo_sync.feeds.dropnames import ERROR_SUFFIX, shown
+from mo_sync.shapes import pieces
+
+__all__ = ["Found", "Refed", "found_in", "refeed"]
+
+_STDIN: Final = "-"
+_COLUMNS: Final = frozenset({"event_key", "payload"})
+_AT_ONCE: Final = 500
+_HEAD: Final = 4_096
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An event, or the bytes that an ``error`` says are none. ``raw`` None: a row of an export without the bytes."""
+
+    raw: RawEvent | None
+    error: EventError | None = None
+
+
+@dataclass(slots=True)
+class Refed:
+    """How many events were read, and how many were not there with their bytes. ``capped``: more were there."""
+
+    read: int = 0
+    lost: int = 0
+    capped: bool = False
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+def found_in(names: Sequence[str], *, stdin: BinaryIO, max_event: int, now: datetime) -> Iterator[Found]:
+    """The events in files, in all files of folders, and in ``stdin`` for ``-``, in the order of their names.
+
+    Raises UsageError for what cannot be read.
+    """
+    for name in names:
+        for path in [None] if name == _STDIN else _files(Path(name)):
+            label = "stdin" if path is None else shown(str(path))
+            try:
+                with nullcontext(stdin) if path is None else path.open("rb") as stream:
+                    yield from _read(io.BufferedReader(stream), label, max_event, now)  # type: ignore[arg-type]  # any reader
+            except OSError as error:
+                summary = f"it cannot be read ({error.strerror})"
+                hint = "nothing of it was taken that was not told; give its rights, and say the same again"
+                raise UsageError("file-unreadable", summary, item=label, hint=hint) from error
+
+
+def _files(path: Path) -> list[Path]:
+    """Of a folder those that the drop folder would take, and no reports of errors."""
+    if not path.is_dir():
+        return [path]
+    found = (one for one in path.rglob("*") if one.is_file() and not one.is_symlink())
+    return sorted(one for one in found if not one.name.startswith(".") and not one.name.endswith(ERROR_SUFFIX))
+
+
+def _read(stream: io.BufferedReader, label: str, max_event: int, now: datetime) -> Iterator[Found]:
+    if _is_export(stream.peek(_HEAD)[:_HEAD]):
+        yield from _rows(stream, label, now)
+        return
+    for piece in pieces(stream, max_event=max_event):
+        body = _kept_in(piece.raw)
+        source = f"replay:{label}:{piece.position}"
+        error = piece.error if body is piece.raw else None
+        yield Found(RawEvent(source, body, now) if body is not None else None, error)
+
+
+def _is_export(head: bytes) -> bool:
+    """Whether it is a table of events, as ``ledger export events --format csv`` writes it."""
+    names = head.partition(b"\n")[0].decode("utf-8-sig", "replace").strip().split(",")
+    return _COLUMNS.issubset(names)
+
+
+def _rows(stream: BinaryIO, label: str, now: datetime) -> Iterator[Found]:
+    csv.field_size_limit(sys.maxsize)
+    reader = csv.DictReader(io.TextIOWrapper(stream, encoding="utf-8-sig", newline=""))
+    for row in reader:
+        body = payload_bytes((row.get("payload") or "").removeprefix("'"))
+        source = f"replay:{label}:line {reader.line_num}"
+        yield Found(RawEvent(source, body, now) if body else None)
+
+
+def _kept_in(raw: bytes) -> bytes | None:
+    """The event that a row of an export kept, or what is no such row as it is; None where its bytes are gone."""
+    if b'"event_key"' not in raw or b'"payload"' not in raw:
+        return raw
+    try:
+        row = msgspec.json.decode(raw, type=dict[str, object])
+    except msgspec.MsgspecError:
+        return raw
+    payload = row.get("payload")
+    if not _COLUMNS.issubset(row) or not isinstance(payload, str | None):
+        return raw
+    return payload_bytes(payload) or None if payload else None
+
+
+Record = Callable[[Sequence[RawEvent], dict[int, EventError]], dict[str, int]]
+"""Records events, those among them that are none by their place; how many of each kind they were."""
+
+
+def refeed(
+    found: Iterator[Found],
+    record: Record,
+    *,
+    limit: int | None,
+    stop: Callable[[], bool],
+    told: Callable[[int], object],
+) -> Refed:
+    """Hand on what was found, some hundreds at once, at most ``limit`` events. ``told`` hears how many were done."""
+    done = Refed()
+    batch: list[Found] = []
+
+    def hand_on() -> None:
+        raws = [one.raw for one in batch if one.raw is not None]
+        errors = {place: one.error for place, one in enumerate(batch) if one.error is not None}
+        for kind, count in record(raws, errors).items():
+            done.counts[kind] = done.counts.get(kind, 0) + count
+        told(len(batch))
+        batch.clear()
+
+    for one in found:
+        if stop():
+            break
+        if limit is not None and done.read >= limit:
+            done.capped = True
+            break
+        if one.raw is None:
+            done.lost += 1
+            continue
+        done.read += 1
+        batch.append(one)
+        if len(batch) >= _AT_ONCE:
+            hand_on()
+    if batch:
+        hand_on()
+    return done
