@@ -40,7 +40,7 @@ def daemon(site: Site) -> Iterator[Callable[[], subprocess.Popen[str]]]:
     with (site.root / "log").open("w") as log:
 
         def start() -> subprocess.Popen[str]:
-            assert site.run("ledger", "status").returncode == 0  # makes the ledger
+            assert site.run("init").returncode == 0  # makes the ledger
             started.append(site.start("run", stdout=log, stderr=log))
             return started[-1]
 
