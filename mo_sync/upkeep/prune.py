@@ -109,7 +109,7 @@ def prune(
     resisting: Mapping[str, str] = {}
     for rule in _rules(now):
         before = _before(kept, rule.setting, now)
-        if before is None:
+        if before is None or stop():
             continue
         if rule.name in _WITH_FILES:
             resisting = _apply(rule, before, work, pruned, sweep=work.sweep)
