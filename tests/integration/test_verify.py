@@ -302,13 +302,20 @@ def test_an_interrupted_run_says_what_it_saw_also_in_the_middle_of_a_large_file(
     with Ledger.open(LedgerSettings(url=f"sqlite:///{filled.site.root / 'ledger.db'}")) as ledger, ledger.begin() as on:
         on.exec_driver_sql(f"update attachment set size = {size} where id = 'A0599'")
     with filled.site.start("ledger", "verify") as process:
-        time.sleep(4.0)
+        wait_until_it_reads(process.pid, filled.keys["A0599"])
         process.send_signal(signal.SIGINT)
         said, _ = process.communicate(timeout=20)
 
     assert process.returncode == 130
     assert said.startswith("interrupted: 587 files looked at")
     assert said.endswith("all is well\n")
+
+
+def wait_until_it_reads(process: int, path: Path) -> None:
+    end = time.monotonic() + 60.0
+    while path not in map(Path.resolve, Path(f"/proc/{process}/fd").iterdir()):
+        assert time.monotonic() < end, "it does not come to that file"
+        time.sleep(0.05)
 
 
 def test_at_a_terminal_it_shows_a_bar_and_a_table(filled: Filled) -> None:
