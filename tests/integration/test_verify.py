@@ -313,9 +313,16 @@ def test_an_interrupted_run_says_what_it_saw_also_in_the_middle_of_a_large_file(
 
 def wait_until_it_reads(process: int, path: Path) -> None:
     end = time.monotonic() + 60.0
-    while path not in map(Path.resolve, Path(f"/proc/{process}/fd").iterdir()):
+    while not any(leads_to(link, path) for link in Path(f"/proc/{process}/fd").iterdir()):
         assert time.monotonic() < end, "it does not come to that file"
         time.sleep(0.05)
+
+
+def leads_to(link: Path, path: Path) -> bool:
+    try:
+        return link.readlink() == path
+    except FileNotFoundError:  # it was closed meanwhile
+        return False
 
 
 def test_at_a_terminal_it_shows_a_bar_and_a_table(filled: Filled) -> None:
