@@ -1,4 +1,9 @@
-"""A file that is there whole or not at all, as people want what they ask for: exports, copies of the ledger."""
+"""A file that is there whole or not at all, as people want what they ask for: exports, copies of the ledger.
+
+Only a plain file is ever replaced. In the place of a device (``/dev/null``) or a pipe, a file would be found by all who
+know it for something else. Of a link nobody can tell what was meant: to write to what it leads to, which somebody else
+may have chosen, or to put a file where the link was, perhaps on another disk than its owner thinks.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +11,26 @@ import contextlib
 import errno
 import fcntl
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-__all__ = ["BeingWritten", "sync_folder", "written"]
+from mo_sync.errors import UsageError
+
+__all__ = ["BeingWritten", "refuse_no_file", "sync_folder", "written"]
 
 _MODE: Final = 0o640
 _NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
 _NO_FOLDER_SYNC: Final = (errno.EINVAL, errno.ENOTSUP)
+_WHAT: Final = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFLNK: "a link",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+}
 
 
 class BeingWritten(OSError):
@@ -29,8 +45,10 @@ def written(target: Path, *, replace: bool) -> Iterator[Path]:
     """A hidden file beside ``target`` to write to, which takes its name, durably, when the block ends well.
 
     Else nothing is left of it; what a killed process left is taken over by the next that writes the same file. Raises
-    FileExistsError when something is there, be it only at the end, and is not to be replaced; BeingWritten; OSError.
+    FileExistsError when something is there, be it only at the end, and is not to be replaced; UsageError when it is no
+    plain file; BeingWritten; OSError.
     """
+    refuse_no_file(target)
     if not replace and os.path.lexists(target):
         raise _exists(target)
     part = target.with_name(f".{target.name}.part")
@@ -46,6 +64,18 @@ def written(target: Path, *, replace: bool) -> Iterator[Path]:
             if _is_still(part, file):
                 part.unlink()
         os.close(file)
+
+
+def refuse_no_file(target: Path) -> None:
+    """Raises UsageError ``target-no-file`` when something is there and it is no plain file; OSError."""
+    try:
+        found = target.lstat()
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(found.st_mode):
+        what = _WHAT.get(stat.S_IFMT(found.st_mode), "no plain file")
+        hint = "name a file; of a link, what it leads to" if what == "a link" else "name a file"
+        raise UsageError("target-no-file", f"{what} is there, which is not replaced", item=str(target), hint=hint)
 
 
 def _locked(part: Path) -> int:
@@ -75,6 +105,7 @@ def _is_still(part: Path, file: int) -> bool:
 
 def _name(part: Path, target: Path, *, replace: bool) -> None:
     if replace:
+        refuse_no_file(target)
         part.replace(target)
         return
     try:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 from pathlib import Path
 
 import pytest
 
+from mo_sync.errors import UsageError
 from mo_sync.wholefile import BeingWritten, written
 
 
@@ -97,3 +99,57 @@ def test_a_link_in_its_way_is_not_followed(tmp_path: Path) -> None:
     with pytest.raises(OSError), written(tmp_path / "a", replace=True):
         raise AssertionError("it writes to what a stranger chose")
     assert victim.read_bytes() == b"precious"
+
+
+def make(path: Path, what: str) -> None:
+    match what:
+        case "a folder":
+            path.mkdir()
+        case "a pipe":
+            os.mkfifo(path)
+        case "a socket":
+            with socket.socket(socket.AF_UNIX) as end:
+                end.bind(str(path))
+        case "a link":
+            path.symlink_to("somewhere")
+
+
+@pytest.mark.parametrize("what", ["a folder", "a pipe", "a socket", "a link"])
+@pytest.mark.parametrize("replace", [True, False])
+def test_what_is_no_plain_file_is_never_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, replace: bool
+) -> None:
+    """Root's `--force` put a file in the place of /dev/null, which a machine cannot do without."""
+    monkeypatch.chdir(tmp_path)  # a socket's name is short
+    make(Path("there"), what)
+    before = Path("there").lstat()
+
+    with (
+        pytest.raises(UsageError, match=f"target-no-file: there: {what} is there"),
+        written(Path("there"), replace=replace),
+    ):
+        raise AssertionError("it begins, though it cannot end well")
+
+    assert os.path.samestat(before, Path("there").lstat())
+    assert names(tmp_path) == ["there"]
+
+
+def test_nor_is_what_came_meanwhile(tmp_path: Path) -> None:
+    target = tmp_path / "a"
+
+    with pytest.raises(UsageError, match="target-no-file"), written(target, replace=True) as part:
+        part.write_bytes(b"mine")
+        os.mkfifo(target)
+
+    assert (target.is_fifo(), names(tmp_path)) == (True, ["a"])
+
+
+def test_what_a_link_leads_to_is_left_alone_and_so_is_the_link(tmp_path: Path) -> None:
+    (tmp_path / "far").write_bytes(b"precious")
+    (tmp_path / "a").symlink_to("far")
+
+    with pytest.raises(UsageError, match="of a link, what it leads to"), written(tmp_path / "a", replace=True):
+        raise AssertionError("it begins, though it cannot end well")
+
+    assert (tmp_path / "a").is_symlink()
+    assert (tmp_path / "far").read_bytes() == b"precious"
