@@ -10,7 +10,7 @@ import typer
 
 from mo_sync.cli.context import context_of
 from mo_sync.cli.filtering import AsJson
-from mo_sync.cli.output import bytes_text
+from mo_sync.cli.output import bytes_text, counted
 from mo_sync.clock import SystemClock
 from mo_sync.errors import ExitCode
 from mo_sync.ledger.backup import back_up
@@ -48,7 +48,7 @@ def backup(
     if output.as_json:
         output.json(asdict(copied))
         return ExitCode.SETTLED
-    rows = ", ".join(f"{count:,} {name}s" for name, count in copied.rows.items())
+    rows = ", ".join(counted(count, name) for name, count in copied.rows.items())
     output.result(str(copied.path))
     output.say(f"{bytes_text(copied.bytes)}, checked: {rows}")
     return ExitCode.SETTLED

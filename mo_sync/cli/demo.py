@@ -14,7 +14,7 @@ import typer
 
 from mo_sync import log
 from mo_sync.cli.context import Context, context_of
-from mo_sync.cli.output import Output, bytes_text
+from mo_sync.cli.output import Output, bytes_text, counted
 from mo_sync.cli.run import stops_heard
 from mo_sync.clock import Clock, SystemClock
 from mo_sync.errors import ExitCode, UsageError
@@ -80,7 +80,8 @@ def demo(
         settings = _prepared(context, root, embedded.base_url)
         before = _snapshot(settings)
         events = len(scenario.events) + scenario.ignored + scenario.rejected
-        output.say(f"Dropping {len(scenario.files)} files with {events} events into {path / 'drop'}")
+        files = counted(len(scenario.files), "file")
+        output.say(f"Dropping {files} with {counted(events, 'event')} into {path / 'drop'}")
         _drop(scenario, root / "drop")
         summaries = _worked(settings, stop, SystemClock())
         asked = len(embedded.requests)
@@ -204,7 +205,8 @@ def _say(output: Output, played: _Played, program: str) -> None:
         ],
     )
     output.say()
-    output.say(f"{len(stored)} files, {bytes_text(sum(row.size or 0 for row in stored))}, in {played.path / 'media'}")
+    size = bytes_text(sum(row.size or 0 for row in stored))
+    output.say(f"{counted(len(stored), 'file')}, {size}, in {played.path / 'media'}")
     troubled = sum(row.attempts > 1 for row in stored)
     output.say(f"{troubled} of them came only after trouble: cut off, unavailable, an error page, not found at first")
     if played.unchanged:

@@ -12,7 +12,7 @@ import typer
 from mo_sync.cli.context import Context, context_of
 from mo_sync.cli.deeds import by_whom
 from mo_sync.cli.filtering import AsJson, DryRun
-from mo_sync.cli.output import Output, bytes_text
+from mo_sync.cli.output import Output, bytes_text, counted
 from mo_sync.clock import SystemClock
 from mo_sync.errors import ExitCode, OutOfReach, UsageError
 from mo_sync.feeds.dropcopies import remove_copies
@@ -178,11 +178,11 @@ def _tidied(ledger: Ledger, report: Report, *, compact: bool) -> bool:
 
 def _words(chosen: Scope) -> str:
     told = [
-        f"{len(found):,} {name}{'' if len(found) == 1 else 's'}"
+        counted(len(found), name)
         for name, found in (("message", chosen.messages), ("attachment", chosen.attachments), ("event", chosen.events))
         if found
     ]
-    files = f" with {chosen.files:,} files ({bytes_text(chosen.bytes)})" if chosen.files else ""
+    files = f" with {counted(chosen.files, 'file')} ({bytes_text(chosen.bytes)})" if chosen.files else ""
     return " and ".join(told or ["nothing"]) + files
 
 
@@ -219,8 +219,9 @@ def _tell(output: Output, done: _Done) -> None:
         output.say(f"nothing was erased{why}")
     else:
         output.say(
-            f"erased: {len(report.messages):,} messages, {len(report.attachments):,} attachments, "
-            f"{report.events:,} events; {report.files:,} files and {len(done.copies):,} copies of events removed"
+            f"erased: {counted(len(report.messages), 'message')}, {counted(len(report.attachments), 'attachment')}, "
+            f"{counted(report.events, 'event')}; {counted(report.files, 'file')} and "
+            f"{counted(len(done.copies), 'copy', 'copies')} of events removed"
         )
     for name, why in report.left.items():
         output.warn(f"left: {name}: {why}")

@@ -13,7 +13,7 @@ from mo_sync.cli.context import Context, context_of
 from mo_sync.cli.filtering import AsJson, Reveal, Utc, filtered
 from mo_sync.cli.inboxlines import inbox_lines
 from mo_sync.cli.listing import masked, show_attachments, show_others
-from mo_sync.cli.output import Output, age, bytes_text, local_time
+from mo_sync.cli.output import Output, age, bytes_text, counted, local_time
 from mo_sync.cli.story import timeline
 from mo_sync.clock import SystemClock
 from mo_sync.errors import ExitCode
@@ -150,7 +150,8 @@ def _show_status(output: Output, found: Status, free: int | None, *, now: dateti
             until = f", tried next {local_time(application.until, utc=utc)}" if application.until else ""
             output.say(f"application {application.id} is {application.state}{until}: {application.reason}")
         elif application.workers is not None:
-            output.say(f"application {application.id} is slowed to {application.workers} fetches at once")
+            fetches = counted(application.workers, "fetch", "fetches")
+            output.say(f"application {application.id} is slowed to {fetches} at once")
 
     for process in found.processes:
         output.say(_process(process, now=now))

@@ -23,7 +23,18 @@ from mo_sync.log import mask_number
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Output", "age", "bytes_text", "forget", "local_time", "mask_number", "plain", "printable", "unwritable"]
+__all__ = [
+    "Output",
+    "age",
+    "bytes_text",
+    "counted",
+    "forget",
+    "local_time",
+    "mask_number",
+    "plain",
+    "printable",
+    "unwritable",
+]
 
 _PIPED_WIDTH = 100_000
 _LEAST_CUT = 9
@@ -201,6 +212,15 @@ def bytes_text(count: int) -> str:
         if amount < 999.95:
             return f"{amount:.1f} {unit}"
     return f"{amount / 1000:.1f} TB"
+
+
+def counted(count: int, noun: str, nouns: str | None = None) -> str:
+    """How many of what, for people; ``nouns`` where many of them are not called so with an s.
+
+    >>> counted(1, "event"), counted(1_200, "event"), counted(0, "copy", "copies")
+    ('1 event', '1,200 events', '0 copies')
+    """
+    return f"{count:,} {noun if count == 1 else nouns or f'{noun}s'}"
 
 
 def local_time(moment: datetime, *, utc: bool = False) -> str:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from mo_sync.cli.context import Context
+from mo_sync.cli.output import counted
 from mo_sync.clock import SystemClock
 from mo_sync.errors import EventError, ExitCode
 from mo_sync.events import Envelope, RawEvent, Rejected, parse, rejected
@@ -59,20 +60,20 @@ class _Recorder:
         batch: list[Item] = [(raw, _read(raw, errors.get(place))) for place, raw in enumerate(raws)]
         now = self._clock.now()
         if not self._dry_run:
-            return _counted(record(self._ledger, batch, now=now, give_up_after_s=self._patience_s))
+            return _summed(record(self._ledger, batch, now=now, give_up_after_s=self._patience_s))
         outcomes = [str(one) for one in rehearse(self._ledger, batch, now=now, give_up_after_s=self._patience_s)]
         for place, (_, said) in enumerate(batch):
             if said.event_key in self._seen:
                 outcomes[place] = "duplicate"
             self._seen.add(said.event_key)
-        return _counted(outcomes)
+        return _summed(outcomes)
 
 
 def _read(raw: RawEvent, error: EventError | None) -> Envelope | Rejected:
     return parse(raw) if error is None else rejected(raw.body, error)
 
 
-def _counted(outcomes: Sequence[str]) -> dict[str, int]:
+def _summed(outcomes: Sequence[str]) -> dict[str, int]:
     return {name: outcomes.count(name) for name in sorted({str(one) for one in outcomes})}
 
 
@@ -80,4 +81,4 @@ def _tell(context: Context, done: Refed, *, dry_run: bool) -> None:
     told = ", ".join(f"{count:,} {name}" for name, count in done.counts.items()) or "there are none"
     context.output().say(f"{'would be' if dry_run else 'read'}: {told}")
     if done.lost:
-        context.output().warn(f"of {done.lost:,} events the export has no bytes: export them with --reveal")
+        context.output().warn(f"of {counted(done.lost, 'event')} the export has no bytes: export them with --reveal")

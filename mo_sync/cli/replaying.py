@@ -23,7 +23,7 @@ __all__ = ["replay_events"]
 
 _AT_ONCE = 50
 _STATES = ("accepted", "ignored", "rejected")
-_LOST = "bytes are gone"
+_LOST = "without bytes"
 
 
 def replay_events(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from mo_sync.cli.output import counted
 from mo_sync.errors import ExitCode
 from mo_sync.ledger.applications import Troubled
 from mo_sync.lifecycle import Standing
@@ -36,13 +37,15 @@ def lines(summary: Summary, recorded: Mapping[str, int] | None = None) -> list[s
         told.append("Rejected: what was not understood lies in rejected/ below the drop folder, each with its reason.")
     if summary.recovered:
         told.append(
-            f"Inbox: {summary.recovered:,} messages that nobody had announced; see docs/inbox.md if that recurs."
+            f"Inbox: {counted(summary.recovered, 'message')} that nobody had announced;"
+            " see docs/inbox.md if that recurs."
         )
     told += [f"Inbox out of reach: {trouble}. It is looked into again." for trouble in summary.inbox_troubles]
     if summary.paused:
         told.append(f"Paused: {summary.paused}. It goes on when there is room.")
     if summary.left_alone:
-        told.append(f"Left alone: {summary.left_alone} dropped files that cannot be taken; the log says which and why.")
+        files = counted(summary.left_alone, "dropped file")
+        told.append(f"Left alone: {files} that cannot be taken; the log says which and why.")
     if summary.beside:
         told.append(
             f"Beside: another mo-sync is at work here ({', '.join(summary.beside)}); leases keep the two apart."
@@ -72,12 +75,12 @@ def _events(summary: Summary) -> str:
 
 def _settled(summary: Summary) -> str:
     done = _counted(summary.settled) or "none was due"
-    size = f" ({summary.stored_bytes:,} bytes)" if summary.stored_bytes else ""
+    size = f" ({counted(summary.stored_bytes, 'byte')})" if summary.stored_bytes else ""
     return f"Attachments: {done}{size} in {summary.took_s:.1f} s"
 
 
 def _ledger(summary: Summary, recorded: Mapping[str, int]) -> str:
-    besides = _counted(recorded)
+    besides = ", ".join(counted(count, name.removesuffix("s")) for name, count in recorded.items() if count)
     return "Ledger: " + (_counted(summary.ledger) or (f"no attachments, {besides}" if besides else "empty"))
 
 

@@ -13,7 +13,7 @@ import typer
 from mo_sync.cli.context import context_of
 from mo_sync.cli.deeds import by_whom
 from mo_sync.cli.filtering import AsJson
-from mo_sync.cli.output import Output, bytes_text
+from mo_sync.cli.output import Output, bytes_text, counted
 from mo_sync.clock import SystemClock
 from mo_sync.errors import ExitCode, UsageError
 from mo_sync.ledger.verification import settled_count
@@ -129,11 +129,12 @@ def _tell(output: Output, verified: Verified) -> None:
             output.say(f"and {len(verified.found) - _SHOWN:,} more, which --json has")
         output.say()
     summed = ", ".join(f"{count:,} {fault}" for fault, count in sorted(verified.counts.items())) or "all is well"
-    looked = f"{verified.files:,} files looked at ({bytes_text(verified.bytes)})"
+    looked = f"{counted(verified.files, 'file')} looked at ({bytes_text(verified.bytes)})"
     output.say(f"{looked}: {summed}" if verified.whole else f"interrupted: {looked} so far: {summed}")
     if any(one.mended is None for one in verified.found):
         output.say("to mend it: mo-sync ledger verify --repair")
     if left := sum(one.mended is Mended.LEFT for one in verified.found):
         output.say(f"{left:,} could not be mended")
     if verified.left_out:
-        output.say(f"{verified.left_out:,} orphans were only counted: verify again when the others are dealt with")
+        orphans = counted(verified.left_out, "orphan")
+        output.say(f"only counted: {orphans}; verify again when the others are dealt with")

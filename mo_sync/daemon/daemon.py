@@ -294,7 +294,7 @@ class Daemon:
         grace_s = self._service.settings.sync.stop_grace
         in_the_air = self._service.reconciler.in_the_air()
         _log.info("daemon.stopping", in_the_air=in_the_air, grace_s=grace_s)
-        self._systemd.stopping(f"letting {in_the_air} fetches finish")
+        self._systemd.stopping(f"letting fetches finish: {in_the_air}")
         # The relay first: what it has read is still kept.
         stopped = [companion.stop(grace_s=grace_s) for companion in self.companions]
         self._schedule.stop()
