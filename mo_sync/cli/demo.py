@@ -22,6 +22,7 @@ from mo_sync.ledger import queries
 from mo_sync.ledger.queries import AttachmentRow, Filters
 from mo_sync.lifecycle import State
 from mo_sync.sandbox import DEFAULT_TOKEN, Gateway
+from mo_sync.sandbox.records import EPOCH
 from mo_sync.sandbox.scenario import Scenario
 from mo_sync.sandbox.traffic import demo_scenario
 from mo_sync.service import Service, Summary
@@ -54,6 +55,8 @@ max_delay = "1s"
 snooze = "200ms"
 [limits]
 min_free = 0
+[inbox]
+backfill = "{days}d"
 [log]
 level = "error"
 """
@@ -74,7 +77,7 @@ def demo(
     context = context_of(ctx)
     output = context.output(as_json=as_json)
     root = context.cwd / path
-    scenario = demo_scenario()
+    scenario = demo_scenario(unannounced=True)
     with Gateway() as embedded, stops_heard() as (stop, _):
         embedded.load(scenario)
         settings = _prepared(context, root, embedded.base_url)
@@ -118,7 +121,7 @@ def gateway(
         hint = "name another --listen HOST:PORT; port 0 picks a free one"
         raise UsageError("listen-failed", f"it cannot listen there: {error}", item=listen, hint=hint) from error
     if traffic:
-        scenario = demo_scenario()
+        scenario = demo_scenario(unannounced=True)
         for attachment in scenario.attachments:
             embedded.add_attachment(attachment)
         for message in scenario.messages:
@@ -132,7 +135,9 @@ def gateway(
 def _prepared(context: Context, root: Path, base_url: str) -> Settings:
     """The folder with its configuration, which names this run's gateway; the settings in it."""
     (root / "drop").mkdir(parents=True, exist_ok=True)
-    (root / "mo-sync.toml").write_text(_CONFIGURATION.format(base_url=json.dumps(base_url)))
+    # The messages of the demo are of one day, which goes ever further back.
+    days = max(90, (SystemClock().now() - EPOCH).days + 2)
+    (root / "mo-sync.toml").write_text(_CONFIGURATION.format(base_url=json.dumps(base_url), days=days))
     token = root / "token"
     token.touch(mode=0o600)
     token.write_text(DEFAULT_TOKEN + "\n")
@@ -186,13 +191,16 @@ class _Played:
 def _say(output: Output, played: _Played, program: str) -> None:
     receipt = sum((summary.receipt for summary in played.summaries[1:]), played.summaries[0].receipt)
     took_s = sum(summary.took_s for summary in played.summaries)
+    recovered = sum(summary.recovered for summary in played.summaries)
     counts = (
-        (receipt.new, "new"),
+        (receipt.new - recovered, "new"),
         (receipt.duplicate, "repeated"),
         (receipt.ignored, "ignored"),
         (receipt.rejected, "rejected"),
     )
     output.say("Events: " + ", ".join(f"{count} {name}" for count, name in counts))
+    if recovered:
+        output.say(f"Inbox: {counted(recovered, 'message')} that nobody had announced")
     output.say(f"Gateway: {played.requests} requests, {took_s:.1f} s")
     output.say()
     stored = [row for row in played.after if row.state == State.STORED]

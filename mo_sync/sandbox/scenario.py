@@ -93,6 +93,10 @@ class Stage:
         self, *parts: Part, body: str = "", scan: str = "OK", application_id: str = DEFAULT_APPLICATION
     ) -> Event:
         """A message that a phone sent; what is returned announces it."""
+        return self.announce(self.unannounced(*parts, body=body, application_id=application_id), scan=scan)
+
+    def unannounced(self, *parts: Part, body: str = "", application_id: str = DEFAULT_APPLICATION) -> Message:
+        """A message of which no event tells: only the inbox has it."""
         number = len(self._messages)
         self._clock += _INTERVAL
         ids = tuple(self._attach(part, number, place, application_id) for place, part in enumerate(parts))
@@ -108,7 +112,7 @@ class Stage:
             updated_at=self._clock,
         )
         self._messages.append(message)
-        return self.announce(message, scan=scan)
+        return message
 
     def announce(self, message: Message, *, scan: str = "OK") -> Event:
         """An event for a message; each call makes another event id."""

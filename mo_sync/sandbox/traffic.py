@@ -29,12 +29,12 @@ _PERMANENT: Final = (
 )
 
 
-def demo_scenario(seed: int = 1, began_at: datetime = EPOCH) -> Scenario:
+def demo_scenario(seed: int = 1, began_at: datetime = EPOCH, *, unannounced: bool = False) -> Scenario:
     """Some fifty events that show everything once; the same seed makes the same bytes.
 
     Shapes: all of ``SHAPES``. Besides plain messages: texts without media, receipts and other events to ignore,
     repeats, a broken file, a broken line among good ones, an infected file, a missing one, a slow one, one that is not
-    ready yet, and several kinds of passing trouble.
+    ready yet, and several kinds of passing trouble. ``unannounced``: and a message that only the inbox has.
     """
     stage = Stage(seed, began_at)
     firsts = _every_shape(stage)
@@ -43,6 +43,8 @@ def demo_scenario(seed: int = 1, began_at: datetime = EPOCH) -> Scenario:
     _trouble(stage)
     _repeats(stage, firsts)
     _broken(stage)
+    if unannounced:
+        stage.unannounced(Part("jpeg"), Part("text"), body="did you get my picture?")
     return stage.scenario()
 
 

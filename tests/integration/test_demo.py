@@ -53,7 +53,8 @@ def test_the_demo_ends_well_and_a_second_run_changes_nothing_and_says_so(tmp_pat
     assert first.returncode == 0, first.stderr
     assert first.stderr == ""
     assert "changed nothing" not in first.stdout
-    assert "68 files" in first.stdout
+    assert "70 files" in first.stdout
+    assert "Inbox: 1 message that nobody had announced" in first.stdout
     for command in ("ledger status", "ledger show", "v_problem"):
         assert command in first.stdout
     assert second.returncode == 0, second.stderr
@@ -98,7 +99,7 @@ def test_the_commands_that_the_demo_names_work_as_they_are_printed(tmp_path: Pat
 def test_the_demo_tells_a_program_in_json(tmp_path: Path) -> None:
     told = json.loads(mo_sync(tmp_path, "demo", "--json", "--path", "elsewhere").stdout)
 
-    assert told["states"] == {"stored": 68, "missing": 1, "quarantined": 1}
+    assert told["states"] == {"stored": 70, "missing": 1, "quarantined": 1}
     assert told["wrong"] == []
     assert told["changed"] is True
     assert (tmp_path / "elsewhere" / "ledger.db").is_file()
