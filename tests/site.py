@@ -12,8 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.forks import Forked
+
 __all__ = ["Site"]
 
+_STREAMS = frozenset({"stdin", "stdout", "stderr"})
 _PROGRAM = [sys.executable, "-m", "mo_sync"]
 
 
@@ -58,9 +61,11 @@ class Site:
 
     def start(self, *arguments: str, **more: Any) -> subprocess.Popen[str]:
         """Start ``mo-sync ARGUMENTS`` here."""
-        environment = self.environment(**more.pop("environ", {}))
-        return subprocess.Popen(
-            [*_PROGRAM, *arguments],
+        environ = more.pop("environ", {})
+        environment = self.environment(**environ)
+        plain = _STREAMS.issuperset(more) and not any(name.startswith("PYTHON") for name in environ)
+        return (Forked if plain else subprocess.Popen)(
+            [*([] if plain else _PROGRAM), *arguments],
             cwd=self.root,
             env=environment,
             text=True,

@@ -91,7 +91,7 @@ def test_files_are_read_whole(asked: Ask, done: Path, words: tuple[str, ...]) ->
 
 
 def test_a_file_that_is_not_there_is_named(asked: Ask, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="file-unreadable: .*nowhere"):
+    with pytest.raises(UsageError, match=r"file-unreadable: .*nowhere"):
         asked("replay", "--file", str(tmp_path / "nowhere"))
 
 
