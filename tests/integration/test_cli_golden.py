@@ -44,6 +44,9 @@ READING = {
     "replay": ["replay", "--state", "rejected", "--dry-run"],
     "export": ["export", "attempts", "--since", "2020-10-29T19:32:00Z", "--format", "csv"],
     "follow": ["follow", "--once", "--cursor", "e99998.a99998.i0"],
+    "gaps": ["gaps", "--since", "1d"],
+    "gaps-json": ["gaps", "--since", "1d", "--json"],
+    "backfill": ["backfill", "--since", "1d", "--dry-run"],
     "verify-empty": ["verify", "--sample", "0.05%"],
     "retry-nothing": ["retry"],
     "list-state-unknown": ["list", "--state", "faild"],
@@ -54,6 +57,7 @@ CHANGING = (
     (re.compile(r"[\d.,]+ [kMGT]?B are free"), "ROOM are free"),
     (re.compile(r'"free_bytes": \d+'), '"free_bytes": ROOM'),
     (re.compile(r"/\S*/site\b"), "/site"),
+    (re.compile(r"20(2[6-9]|[3-9]\d)-\d\d-\d\dT[\d:.]+Z"), "NOW"),  # the ledger's own are of 2020
 )
 
 

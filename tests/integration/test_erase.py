@@ -133,7 +133,7 @@ def test_at_a_terminal_it_asks(site: Site, answer: str, erased: int) -> None:
 def test_one_attachment_can_be_erased_alone_and_nobody_but_the_report_remembers_why(site: Site) -> None:
     done = site.run("ledger", "erase", "BertOne4", "--yes", "--reason", "not his")
 
-    assert done.stdout.startswith("erased: 0 messages, 1 attachments, 1 events; 1 files and 1 copies of events removed")
+    assert done.stdout.startswith("erased: 0 messages, 1 attachment, 1 event; 1 file and 1 copy of events removed")
     story = site.run("ledger", "show", "BertOne4")
     assert "erase by " in story.stdout
     assert "not his" in story.stdout

@@ -30,6 +30,7 @@ def nursery() -> Iterator[Nursery]:
 
 def bed_of(tmp_path: Path, gateway: Gateway, count: int = 8, **sync: object) -> Bed:
     bed = Bed(tmp_path / "site", gateway, settings={"sync": {"workers": 8, **sync}})
+    assert bed.site.run("--sync-now").returncode == 0  # begins the ledger
     for number in range(count):
         bed.announce(f"{number}")
     return bed

@@ -409,11 +409,11 @@ def test_a_worker_that_was_stopped_and_wakes_late_leaves_its_successors_file_alo
             succeed(this, mine[0])
         return answer
 
-    def stopped_before(ledger: Ledger, settlements: list[Settlement], *, worker: str) -> list[bool]:
+    def stopped_before(ledger: Ledger, settlements: list[Settlement], *, worker: str, marking: bool) -> list[bool]:
         if worker == "bench-1-aa" and not late:
             late.append(settlements[0].claim)
             succeed(this, settlements[0].claim)
-        return settle(ledger, settlements, worker=worker)
+        return settle(ledger, settlements, worker=worker, marking=marking)
 
     if stopped == "after the name":
         monkeypatch.setattr(claims, "settle", stopped_before)

@@ -117,7 +117,7 @@ def test_messages_without_attachments_are_told_of(site: Site) -> None:
     text = json.dumps(event).replace(ATTACHMENT, "").replace('"has_attachment": true', '"has_attachment": false')
     site.drop("sms.json", text.encode())
 
-    assert "Ledger: no attachments, 1 events, 1 messages\n" in site.run("--sync-now").stdout
+    assert "Ledger: no attachments, 1 event, 1 message\n" in site.run("--sync-now").stdout
 
 
 def test_refused_credentials_hold_the_application_and_use_up_no_attempt(site: Site, gateway: Gateway) -> None:

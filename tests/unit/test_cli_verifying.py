@@ -97,7 +97,7 @@ def test_of_many_orphans_some_are_kept_and_all_are_counted(
     code, said = verify("--repair")
     assert (code, sum(path.exists() for path in paths)) == (5, 3)
     assert "8 orphan" in said
-    assert said.endswith("3 orphans were only counted: verify again when the others are dealt with\n")
+    assert said.endswith("only counted: 3 orphans; verify again when the others are dealt with\n")
     assert verify("--repair")[0] == 0
 
 
