@@ -279,6 +279,7 @@ def test_an_upgrade_with_the_old_one_still_running_loses_nothing_and_the_old_one
     """P22: the new one migrates under the old one's feet; both go on; started again the old one touches nothing."""
     gateway.latency_s = 0.02
     bed = bed_of(tmp_path, gateway, 10)
+    # The old one does not know of inboxes.
     bed.site.configure(
         {name: keys for name, keys in bed.site.tables.items() if name != "inbox"}
     )  # what is not known yet
