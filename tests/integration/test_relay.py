@@ -367,10 +367,7 @@ def test_the_drop_command_puts_events_where_they_are_taken(tmp_path: Path) -> No
     file = tmp_path / "events.json"
     file.write_text(json.dumps(event(1)))
     dropped = relay.site.run("drop", str(file))
-    program = dropped.args[:-2]
-    with subprocess.Popen(
-        [*program, "drop", "-"], cwd=relay.site.root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
+    with relay.site.start("drop", "-", stdin=subprocess.PIPE) as process:
         process.communicate(json.dumps(event(2)), timeout=60)
     refused = relay.site.run("drop", str(tmp_path / "none.json"))
 
