@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from mo_sync.clock import SystemClock
-from mo_sync.events import parse
+from mo_sync.events import RawEvent, parse
 from mo_sync.ledger import Ledger
 from mo_sync.ledger.claims import claim, settle
 from mo_sync.ledger.erasure import erase_message
@@ -37,6 +37,8 @@ def ledger_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         recorded(ledger, *(announced(f"E{n}", f"M{n}", [f"A{n}"]) for n in range(5)), now=later(0))
         bad = raw(b"nonsense")
         recorded(ledger, (bad, parse(bad)))
+        lost, said = announced("E9", "M9", ["A9"])
+        recorded(ledger, (RawEvent("inbox:17226", lost.body, now), said))
         leases = {one.attachment_id: one for one in claim(ledger, worker="w", count=3, now=later(0), lease_s=60)}
         names = sorted(leases)
         settle(ledger, [settlement(leases[names[0]], stored(leases[names[0]]), now=now)], worker="w")
