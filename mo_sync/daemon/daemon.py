@@ -13,11 +13,12 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from datetime import timedelta
-from typing import Protocol
 
 import structlog
 
 from mo_sync.clock import Clock
+from mo_sync.daemon.companion import Companion
+from mo_sync.daemon.feeding import Feeding
 from mo_sync.daemon.schedule import Schedule
 from mo_sync.daemon.systemd import Systemd
 from mo_sync.daemon.ticks import Job, Ticks
@@ -36,38 +37,10 @@ _log = structlog.get_logger(__name__)
 _TICK_LIMIT_S = 60.0
 _WORK_FOR_S = 5.0
 _UPKEEP_S = 60.0
-_PUT_OFF_S = 10.0
-_LOOK_S = 30.0
-_MARK_S = 10.0
 _NICE = 19  # on Linux a thread's own, and the priority of its reading follows it (ioprio_set(2))
 
 Reload = Callable[[Settings], tuple[Settings, list[str]]]
 """Reads the settings again: the new ones, and the names of those that changed but need a restart."""
-
-
-class Companion(Protocol):
-    """What works beside the jobs on threads of its own, as the relay does."""
-
-    @property
-    def name(self) -> str:
-        """What it is called in the log."""
-
-    @property
-    def alive(self) -> bool:
-        """Whether it still works."""
-
-    @property
-    def crowded(self) -> bool:
-        """Whether it is so busy that work that can wait had better wait."""
-
-    def start(self) -> None:
-        """Begin. Raises MoSyncError."""
-
-    def reload(self, settings: Settings) -> None:
-        """Take over new settings. Raises MoSyncError."""
-
-    def stop(self, *, grace_s: float) -> bool:
-        """End in good order; whether it did in time."""
 
 
 class Daemon:
@@ -87,7 +60,7 @@ class Daemon:
         self._schedule = Schedule(self._ticks, clock)
         self._paused: str | None = None
         self._started_at = clock.now()
-        self._ingested_at_s = clock.monotonic()
+        self._feeding = Feeding(service, clock, self._ticks, self._stop, crowded=self._is_crowded, nudge=self._nudge)
 
     def ages(self) -> dict[str, float]:
         """For each job, the seconds since it last completed a tick."""
@@ -111,76 +84,17 @@ class Daemon:
             return self._shut_down(watcher)
 
     def _jobs(self) -> list[Job]:
-        service, sync = self._service, self._service.settings.sync
-        jobs = [
+        sync = self._service.settings.sync
+        return [
             Job("rescue", self._rescue, max(1.0, sync.lease / 4), max(_TICK_LIMIT_S, sync.lease)),
             Job("reconcile", self._reconcile, sync.interval, _TICK_LIMIT_S + sync.interval),
             Job("upkeep", self._look_after, _UPKEEP_S, _UPKEEP_S + 2 * _TICK_LIMIT_S),
             Job("heartbeat", self._heartbeat, min(10.0, (self._systemd.watchdog_s or 20.0) / 3), _TICK_LIMIT_S),
+            *self._feeding.jobs(),
         ]
-        if service.drop is not None:
-            interval_s = service.settings.drop.interval
-            jobs.append(Job("drop", self._ingest, interval_s, 2 * _TICK_LIMIT_S + interval_s))
-        if service.inbox is not None:
-            interval_s = min(_LOOK_S, service.settings.inbox.interval)
-            jobs.append(Job("inbox", self._look, interval_s, 2 * _TICK_LIMIT_S + interval_s))
-            jobs.append(Job("backfill", self._fill, _LOOK_S, 2 * _TICK_LIMIT_S + _LOOK_S))
-        if service.marking is not None:
-            jobs.append(Job("mark", self._mark, _MARK_S, 2 * _TICK_LIMIT_S + _MARK_S))
-        return jobs
 
-    def _look(self) -> None:
-        """Whose turn it is, the feed knows: here it is only asked often enough."""
-        looked = self._service.look(self._going_on("inbox"))
-        if looked.receipt.new:
-            self._nudge("reconcile")
-        if looked.spans:
-            self._nudge("backfill")
-
-    def _fill(self) -> None:
-        looked = self._service.fill(self._going_on("backfill"), between=self._let_others_pass)
-        if looked.receipt.new:
-            self._nudge("reconcile")
-        if looked.spans:
-            self._nudge("backfill")
-
-    def _mark(self) -> None:
-        if self._service.marking is not None:
-            self._service.marking.tell(self._going_on("mark"))
-
-    def _let_others_pass(self) -> None:
-        """What came long ago waits while there is much that came just now."""
-        while self._service.is_busy and not self._clock.wait(self._stop, 1.0):
-            self._ticks.progressed("backfill")
-
-    def _going_on(self, name: str) -> Callable[[], bool]:
-        """Whether to stop, asked all the time in the middle of a tick of ``name``: a sign of life."""
-
-        def stopped() -> bool:
-            self._ticks.progressed(name)
-            return self._stop.is_set()
-
-        return stopped
-
-    def _ingest(self) -> None:
-        if self._can_wait():
-            return
-        receipt = self._service.ingest(self._ingesting_on)
-        if not self._can_wait():
-            self._ingested_at_s = self._clock.monotonic()
-        if receipt.new:
-            self._nudge("reconcile")
-
-    def _ingesting_on(self) -> bool:
-        """Asked between batches of a scan, which may go on for an hour when a backlog was dropped."""
-        self._ticks.progressed("drop")
-        return self._stop.is_set() or self._can_wait()
-
-    def _can_wait(self) -> bool:
-        """Whether what lies in the drop folder had better wait: what the relay puts there while it is crowded is the
-        same work for interpreter and ledger as what keeps its clients waiting. Now and then its turn comes anyway."""
-        since_s = self._clock.monotonic() - self._ingested_at_s
-        return since_s < _PUT_OFF_S and any(one.crowded for one in self.companions)
+    def _is_crowded(self) -> bool:
+        return any(one.crowded for one in self.companions)
 
     def _rescue(self) -> None:
         if self._service.rescue():

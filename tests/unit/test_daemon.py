@@ -13,6 +13,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from mo_sync.daemon import Daemon
+from mo_sync.daemon.feeding import Feeding
+from mo_sync.daemon.ticks import Ticks
 from mo_sync.errors import StoreOutOfReach
 from mo_sync.intake import Receipt
 from mo_sync.reconciler import Worked
@@ -124,10 +126,10 @@ class Feed:
         return Receipt()
 
 
-def taking(feed: Feed, relay: Relay) -> Daemon:
-    working = Daemon(cast("Service", feed), clock=feed.clock, environ={}, reload=lambda settings: (settings, []))
-    working.companions.append(cast("Any", relay))
-    return working
+def taking(feed: Feed, relay: Relay) -> Feeding:
+    service, clock = cast("Service", feed), feed.clock
+    stop = threading.Event()
+    return Feeding(service, clock, Ticks(clock), stop, crowded=lambda: relay.crowded, nudge=lambda _: None)
 
 
 def test_what_was_dropped_waits_while_the_relay_is_crowded_but_not_for_ever() -> None:
@@ -136,15 +138,15 @@ def test_what_was_dropped_waits_while_the_relay_is_crowded_but_not_for_ever() ->
     relay.crowded = True
 
     for _ in range(9):
-        working._ingest()
+        working.ingest()
         feed.clock.advance(1.0)
     assert feed.read == 0
 
     feed.clock.advance(1.0)
-    working._ingest()
+    working.ingest()
     assert feed.read == 3
 
-    working._ingest()
+    working.ingest()
     assert feed.read == 3
 
 
@@ -157,12 +159,12 @@ def test_a_pass_over_the_drop_folder_makes_way_for_a_crowd_and_goes_on_when_its_
     feed = Feed(HandClock(), 5, crowd_comes)
     working = taking(feed, relay)
 
-    working._ingest()
+    working.ingest()
     assert feed.read == 2
 
-    working._ingest()
+    working.ingest()
     assert feed.read == 2
 
     feed.clock.advance(8.0)
-    working._ingest()
+    working.ingest()
     assert feed.read == 7
