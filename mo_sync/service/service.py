@@ -1,4 +1,4 @@
-"""The composition root: settings in, a wired whole out; and one pass over everything.
+"""The composition root: settings in, a wired whole out.
 
 Nothing else in the house constructs the rooms it uses. :meth:`Service.sync_now` is what ``mo-sync --sync-now`` does and
 what the daemon's jobs do in smaller steps.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from types import TracebackType
@@ -17,9 +16,8 @@ from typing import Self
 
 import structlog
 
-from mo_sync.backoff import Policy
 from mo_sync.clock import Clock, Drift
-from mo_sync.errors import ExitCode, LedgerOutOfReach
+from mo_sync.errors import LedgerOutOfReach
 from mo_sync.feeds.drop import DropFeed
 from mo_sync.feeds.dropcopies import forget_days
 from mo_sync.feeds.inbox.feed import InboxFeed, Looked
@@ -31,59 +29,25 @@ from mo_sync.gateway import Credentials, Gateway
 from mo_sync.gateway.pace import Paces, Spacing
 from mo_sync.intake import Intake, Receipt
 from mo_sync.ledger import Ledger, applications, claims, queries, timekeeping
-from mo_sync.ledger.applications import Troubled
 from mo_sync.ledger.duties import Duties
-from mo_sync.lifecycle import Settlement, Standing
+from mo_sync.lifecycle import Settlement
 from mo_sync.presence import worker_name
-from mo_sync.reconciler import Reconciler, Worked
+from mo_sync.reconciler import Reconciler
 from mo_sync.scan import Scanner
-from mo_sync.settings import Application, Drop, Retry, Scan, Settings
+from mo_sync.service.chosen import ceilings_of, furthest_s, policy_of, rate_of, scanner_of
+from mo_sync.service.passes import Summary, one_pass
+from mo_sync.settings import Drop, Settings
 from mo_sync.store import Store, open_store
-from mo_sync.tally import Standings, Tally, exit_code, log_settled
-from mo_sync.upkeep.quarantine import take_in
+from mo_sync.tally import Standings, log_settled
 from mo_sync.upkeep.rounds import Rounds
 
-__all__ = ["Service", "Summary", "furthest_s", "policy_of"]
+__all__ = ["Service"]
 
 _log = structlog.get_logger(__name__)
 
 _JUMP_S = 5.0
-_SLACK_S = 60.0
-_SHORT_REST_S = 10.0
 _LONGEST_LEASES = 10
 _BUSY = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """What one pass did, and what the ledger holds afterwards. Durations in seconds."""
-
-    receipt: Receipt
-    recovered: int
-    inbox_troubles: tuple[str, ...]
-    settled: dict[str, int]
-    stored_bytes: int
-    ledger: dict[str, int]
-    applications: tuple[Troubled, ...]
-    beside: tuple[str, ...]
-    paused: str | None
-    left_alone: int
-    interrupted: bool
-    took_s: float
-    exit_code: ExitCode
-
-
-def policy_of(retry: Retry) -> Policy:
-    """The retry policy that the settings ask for."""
-    return Policy(
-        base_s=retry.base,
-        max_delay_s=retry.max_delay,
-        max_attempts=retry.max_attempts,
-        absent_attempts=retry.absent_attempts,
-        give_up_after_s=retry.give_up_after,
-        snooze_s=retry.snooze,
-        hold_s=retry.hold,
-    )
 
 
 class Service:
@@ -137,7 +101,7 @@ class Service:
             worker=worker,
             watcher=self._settled,
             abort=self._abort,
-            paces=Paces(settings.sync.workers, _bounds(settings)),
+            paces=Paces(settings.sync.workers, ceilings_of(settings)),
             marking=settings.inbox.mark_processed,
         )
 
@@ -155,11 +119,11 @@ class Service:
                 settings.gateway,
                 credentials,
                 clock,
-                spacing=Spacing(lambda name: _rate(settings, name)),
+                spacing=Spacing(lambda name: rate_of(settings, name)),
                 guard=Duties(ledger, worker, clock),
             )
             opened.callback(gateway.close)
-            scanner = _scanner(settings.scan)
+            scanner = scanner_of(settings.scan)
             inspection = Inspection(scanner, too_large=settings.scan.too_large) if scanner is not None else None
             intake = Intake(ledger, clock, give_up_after_s=policy.give_up_after_s)
             drop = DropFeed(settings.drop, settings.limits, intake, clock, worker) if settings.drop.path else None
@@ -243,67 +207,7 @@ class Service:
 
         ``stop`` ends it early, letting fetches finish; ``hurry`` does not even wait for those.
         """
-        began = self.clock.monotonic()
-        tally = Tally()
-        self.watch(tally.add)
-        self.rescue()
-        receipt = self.ingest(stop.is_set, wait_for_settle=True)
-        looked = self._look_through(stop)
-        worked = self._work_through(stop)
-        self.reconciler.close(grace_s=self.settings.sync.stop_grace, hurry=hurry)
-        self.reconciler.note_pace()
-        take_in(self.ledger, self.store, self.settings.limits, clock=self.clock, stop=stop.is_set)
-        if self.marking is not None:
-            self.marking.tell(stop.is_set)
-        counts = queries.counts(self.ledger)
-        left_alone = self.drop.left_alone if self.drop is not None else 0
-        return Summary(
-            receipt=receipt + looked.receipt,
-            recovered=looked.recovered,
-            inbox_troubles=looked.troubles,
-            settled={state.value: count for state, count in sorted(tally.states.items())},
-            stored_bytes=tally.stored_bytes,
-            ledger={state.value: count for state, count in counts.items() if count},
-            applications=tuple(applications.troubled(self.ledger)),
-            beside=tuple(self.store.neighbours()),
-            paused=worked.no_room,
-            interrupted=stop.is_set(),
-            took_s=self.clock.monotonic() - began,
-            left_alone=left_alone,
-            exit_code=exit_code(
-                tally,
-                counts,
-                paused=worked.no_room is not None,
-                interrupted=stop.is_set() or bool(looked.troubles),
-                unread=left_alone + receipt.rejected,
-            ),
-        )
-
-    def _look_through(self, stop: threading.Event) -> Looked:
-        """All of it; what an inbox in trouble does not show is looked for in another pass."""
-        looked = self.look(stop.is_set)
-        while not stop.is_set() and not looked.troubles and self.inbox is not None and not self.inbox.is_filled:
-            more = self.fill(stop.is_set)
-            looked += more
-            if not more.spans:
-                break  # it is somebody else's turn
-        return looked
-
-    def _work_through(self, stop: threading.Event) -> Worked:
-        """Until nothing is due. A short rest that the gateway asked for is waited for, as long as that helps."""
-        while True:
-            worked = self.reconciler.work(stop)
-            if not worked.idle or stop.is_set():
-                return worked
-            now = self.clock.now()
-            rests = [
-                (one.until - now).total_seconds()
-                for one in applications.troubled(self.ledger)
-                if one.standing is Standing.THROTTLED and one.failures <= 1 and one.until is not None
-            ]
-            if not rests or min(rests) > _SHORT_REST_S:
-                return worked
-            self.clock.wait(stop, min(rests))
+        return one_pass(self, stop, hurry=hurry)
 
     def reload(self, settings: Settings) -> None:
         """Take over what can change while running: patience, limits, tokens. The caller says what needs a restart.
@@ -347,23 +251,5 @@ class Service:
             watcher(settlements)
 
 
-def furthest_s(policy: Policy) -> float:
-    """No attachment and no application ever waits for longer than this, in seconds."""
-    return max(policy.max_delay_s, policy.hold_s, policy.snooze_s, 2 * policy.base_s) + _SLACK_S
-
-
 def _forget_days(drop: Drop, before: date) -> tuple[int, dict[str, str]]:
     return forget_days(drop.path, before=before) if drop.path is not None else (0, {})
-
-
-def _scanner(scan: Scan) -> Scanner | None:
-    return Scanner(scan.clamd, timeout_s=scan.timeout, max_bytes=scan.max_bytes) if scan.clamd is not None else None
-
-
-def _bounds(settings: Settings) -> dict[str, int]:
-    return {name: one.workers for name, one in settings.applications.items() if one.workers is not None}
-
-
-def _rate(settings: Settings, application_id: str) -> float | None:
-    own = settings.applications.get(application_id, Application()).requests_per_second
-    return settings.gateway.requests_per_second if own is None else own
