@@ -133,7 +133,8 @@ class Reconciler:
                 elif quiet_s:
                     self._clock.wait(stop, quiet_s)
                 else:
-                    return Worked(claimed, idle=True)
+                    no_room = self._no_room()  # what landed last may have told it
+                    return Worked(claimed, idle=no_room is None, no_room=no_room)
             if until is not None and self._clock.monotonic() >= until:
                 break
         return Worked(claimed, idle=False)

@@ -103,7 +103,7 @@ def test_refused_credentials_are_told_once_and_mended_at_a_word(
     process.send_signal(signal.SIGTERM)
     assert process.wait(LIMIT_S) == 0
     site.check_store(truth)
-    assert asked <= 16
+    assert asked <= 32  # what was in the air when the first answer came, and what was claimed until it was written
     assert len(logged(site, "application.held")) == 1
     assert len(logged(site, "application.active")) == 1
     assert site.query("select count(*) from v_problem") == [(0,)]

@@ -11,17 +11,25 @@ from pathlib import Path
 
 import pytest
 
+from mo_sync.feeds import dropbatch
 from tests.drops import Drops, event, forked, never, repeated
 
 BAD = b'{"topic": "SCG-Message", "event": '
-LARGE = repeated(1_010, first=100) + BAD + b"\n" + event("last")
+LARGE = repeated(25, first=100) + BAD + b"\n" + event("last")
 FILES = {
     "good.json": event(1),
     "bad.json": BAD,
     "mixed.ndjson": event(2) + b"\n" + BAD + b"2\n" + event(3) + b"\n",
     "large.ndjson": LARGE,
 }
+MOST_EVENTS = 20
+"""In one transaction here, so that a large file takes several and is small all the same."""
 STEPS = {"os.rename", "os.remove", "os.mkdir", "os.utime", "fcntl.flock", "open", "os.scandir"}
+
+
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dropbatch, "_MOST_EVENTS", MOST_EVENTS)
 
 
 def kill_at(step: int, work: Callable[[], object]) -> Callable[[], object]:
@@ -50,7 +58,7 @@ def put_all(drops: Drops) -> None:
 
 def check_whole(drops: Drops) -> None:
     """Every good event once, every bad piece kept once, nothing in between."""
-    wanted = {"m1", "m2", "m3", "mlast"} | {f"m{number}" for number in range(100, 1_110)}
+    wanted = {"m1", "m2", "m3", "mlast"} | {f"m{number}" for number in range(100, 125)}
     assert drops.messages() == wanted
     assert drops.events() == {"accepted": len(wanted), "rejected": 2}
     assert drops.tree() == [

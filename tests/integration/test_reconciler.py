@@ -409,7 +409,9 @@ def test_a_worker_that_was_stopped_and_wakes_late_leaves_its_successors_file_alo
             succeed(this, mine[0])
         return answer
 
-    def stopped_before(ledger: Ledger, settlements: list[Settlement], *, worker: str, marking: bool) -> list[bool]:
+    def stopped_before(
+        ledger: Ledger, settlements: list[Settlement], *, worker: str, marking: bool = False
+    ) -> list[bool]:
         if worker == "bench-1-aa" and not late:
             late.append(settlements[0].claim)
             succeed(this, settlements[0].claim)
