@@ -6,7 +6,7 @@ import contextlib
 import io
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,10 +34,12 @@ class Called:
         return json.loads(self.out)
 
 
-def call(url: str, folder: Path, *words: str) -> Called:
-    """Call ``mo-sync WORDS`` in ``folder`` on the ledger at ``url``. Raises what the command raises."""
-    settings = {"ledger": {"url": url}, "store": {"url": "media"}, "drop": {"path": "drop"}}
-    lines = [f"[{part}]\n{key} = {json.dumps(value)}" for part, keys in settings.items() for key, value in keys.items()]
+def call(url: str, folder: Path, *words: str, more: Mapping[str, Mapping[str, Any]] | None = None) -> Called:
+    """Call ``mo-sync WORDS`` in ``folder`` on the ledger at ``url``; ``more`` are settings, by section. Raises what the
+    command raises.
+    """
+    settings = {"ledger": {"url": url}, "store": {"url": "media"}, "drop": {"path": "drop"}, **(more or {})}
+    lines = [f"{part}.{key} = {json.dumps(value)}" for part, keys in settings.items() for key, value in keys.items()]
     (folder / "mo-sync.toml").write_text("\n".join(lines) + "\n")
     out, err = io.StringIO(), io.StringIO()
     context = Context(environ={"USER": "me"}, cwd=folder, out=out, err=err)

@@ -11,6 +11,7 @@ import typer
 from mo_sync.cli.context import context_of
 from mo_sync.cli.filtering import AsJson
 from mo_sync.cli.output import bytes_text, counted
+from mo_sync.cli.sparing import refuse_own
 from mo_sync.clock import SystemClock
 from mo_sync.errors import ExitCode
 from mo_sync.ledger.backup import back_up
@@ -35,6 +36,7 @@ def backup(
     output = context.output(as_json=as_json)
     if target.is_dir():
         target /= f"ledger-{SystemClock().now():%Y%m%dT%H%M%SZ}.db"
+    refuse_own(context, target)
     done = 0
     with context.ledger() as ledger, output.progress("pages") as bar:
 

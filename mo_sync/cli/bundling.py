@@ -22,6 +22,7 @@ from typing import Any, Final
 from mo_sync.cli.context import Context
 from mo_sync.cli.listing import masked
 from mo_sync.cli.output import plain
+from mo_sync.cli.sparing import refuse_own
 from mo_sync.clock import SystemClock
 from mo_sync.errors import MoSyncError, OutOfReach, UsageError
 from mo_sync.ledger import Ledger, queries
@@ -52,6 +53,7 @@ def bundle(context: Context, checks: Sequence[Any], target: Path, *, force: bool
 
     Raises UsageError when something is there already and not to be replaced, OutOfReach when it cannot be written.
     """
+    refuse_own(context, target)
     now = SystemClock().now()
     try:
         with written(target, replace=force) as part, tarfile.open(part, "w:gz") as archive:

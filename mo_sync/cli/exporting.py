@@ -17,6 +17,7 @@ from mo_sync.cli.filtering import Reveal, filtered
 from mo_sync.cli.formats import Form, lines, parquet
 from mo_sync.cli.listing import masked
 from mo_sync.cli.output import Output, printable
+from mo_sync.cli.sparing import refuse_own
 from mo_sync.errors import ExitCode, OutOfReach, UsageError
 from mo_sync.ledger.exports import HEEDED, Kind, columns_of, streamed
 from mo_sync.ledger.filters import Filters
@@ -62,6 +63,7 @@ def export(
         with read_ahead(told()) as ready:
             _speak(output, ready)
         return ExitCode.SETTLED
+    refuse_own(context, to_file)
     with (
         _rows(context, kind, filters, reveal=reveal) as rows,
         output.progress(kind.value) as bar,

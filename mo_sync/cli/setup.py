@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 from dataclasses import dataclass, field, replace
@@ -12,15 +13,17 @@ import typer
 
 from mo_sync.cli.context import Context, context_of
 from mo_sync.cli.output import Output
+from mo_sync.cli.sparing import refuse_any_of
 from mo_sync.errors import ConfigurationError, ExitCode, UsageError
 from mo_sync.settings import Settings
 from mo_sync.settings.changes import values_of
 from mo_sync.settings.keys import Name, dotted, find
 from mo_sync.settings.load import Loaded
-from mo_sync.settings.paths import ledger_file
+from mo_sync.settings.paths import CONFIGURATION, ledger_file, own_files
 from mo_sync.settings.problems import MASK, without_password
 from mo_sync.settings.reference import toml_template
 from mo_sync.settings.sources import FILE_NAME
+from mo_sync.wholefile import refuse_no_file
 
 __all__ = ["config", "init", "settings_document"]
 
@@ -59,6 +62,8 @@ def init(
     context = context_of(ctx)
     target = _target(context, path)
     done = _Done()
+    if force:
+        _refuse_what_is_none(context, target)
     _write_configuration(target, done, force=force)
     loaded = replace(context, config=target).loaded()
     _make_folders(loaded.settings, done)
@@ -96,11 +101,35 @@ def _target(context: Context, folder: Path | None) -> Path:
     return context.cwd / (context.config or (folder or Path()) / FILE_NAME)
 
 
+def _refuse_what_is_none(context: Context, target: Path) -> None:
+    """Raises UsageError when what would be replaced, or the name that it is to be kept under, is something else than a
+    configuration: one that somebody broke is replaced too, but no database, no token and no device."""
+    kept = _kept(target)
+    with contextlib.suppress(ConfigurationError):
+        others = own_files(replace(context, config=None).loaded(required=False))
+        others = {path: what for path, what in others.items() if what != CONFIGURATION}
+        for path in (target, kept):
+            refuse_any_of(others, path)
+    try:
+        refuse_no_file(target)
+        refuse_no_file(kept)
+        binary = target.exists() and b"\0" in target.read_bytes()
+    except OSError as error:
+        raise _cannot_make(target, error) from error
+    if binary:
+        hint = "name the configuration with --config, or its folder with --path"
+        raise UsageError("target-no-configuration", "what is there is no text", item=str(target), hint=hint)
+
+
+def _kept(target: Path) -> Path:
+    return target.with_name(f"{target.name}.old")
+
+
 def _write_configuration(target: Path, done: _Done, *, force: bool) -> None:
     _make_folder(target.parent, _STORE_MODE)
     try:
         if force and target.exists():
-            kept = target.with_name(f"{target.name}.old")
+            kept = _kept(target)
             target.replace(kept)
             done.note(kept, made=True)
         file = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE)

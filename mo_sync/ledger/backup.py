@@ -13,13 +13,13 @@ from sqlalchemy import Connection
 
 from mo_sync.errors import LedgerOutOfReach, OutOfReach, UsageError
 from mo_sync.ledger.ledger import Ledger
+from mo_sync.settings.paths import BESIDE
 from mo_sync.wholefile import sync_folder, written
 
 __all__ = ["BackedUp", "back_up"]
 
 _PAGES: Final = 2_000
 _PATIENCE_S: Final = 1.0
-_BESIDE: Final = ("-wal", "-shm", "-journal")
 _TABLES: Final = ("event", "message", "attachment", "attempt")
 
 
@@ -73,10 +73,10 @@ def back_up(
 
 
 def _refuse_the_ledger_itself(connection: Connection, target: Path) -> None:
-    if not target.exists():
-        return
-    files = [Path(row[2]) for row in connection.exec_driver_sql("pragma database_list") if row[1] == "main"]
-    if any(target.samefile(file) for file in files):
+    """Nor what SQLite keeps beside it, also where there is none now: the ledger would be damaged by it."""
+    [file] = [Path(row[2]) for row in connection.exec_driver_sql("pragma database_list") if row[1] == "main"]
+    beside = [file.with_name(file.name + end) for end in BESIDE]
+    if target.resolve() in [path.resolve() for path in beside] or (target.exists() and target.samefile(file)):
         raise UsageError("backup-onto-ledger", "this is the ledger itself", item=str(target), hint="name another file")
 
 
@@ -90,7 +90,7 @@ def _clear_beside(target: Path, *, replace: bool) -> None:
     """
     if not replace and target.exists():
         return  # it is not to be touched, and is refused
-    beside = [target.with_name(target.name + end) for end in _BESIDE]
+    beside = [target.with_name(target.name + end) for end in BESIDE]
     if not any(path.exists() for path in beside):
         return
     try:

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
+from mo_sync.settings.changes import values_of
+from mo_sync.settings.keys import dotted
 from mo_sync.settings.model import Settings
 
-__all__ = ["ledger_file"]
+if TYPE_CHECKING:
+    from mo_sync.settings.load import Loaded
+
+__all__ = ["BESIDE", "CONFIGURATION", "ledger_file", "own_files"]
+
+BESIDE: Final = ("-wal", "-shm", "-journal")
+"""How the names of the files end that SQLite keeps beside its own, and without which that is damaged."""
+CONFIGURATION: Final = "the configuration"
+_FOLDERS: Final = {("drop", "path")}
 
 
 def ledger_file(settings: Settings) -> Path | None:
@@ -17,3 +28,19 @@ def ledger_file(settings: Settings) -> Path | None:
     """
     scheme, _, path = settings.ledger.url.partition(":///")
     return Path(path.partition("?")[0]) if scheme.partition("+")[0] == "sqlite" and path else None
+
+
+def own_files(loaded: Loaded) -> dict[Path, str]:
+    """The files without which mo-sync cannot work, be they there or not, and in words what each of them is: the
+    ledger's, the configuration, and what the settings name, such as tokens and certificates."""
+    files: dict[Path, str] = {}
+    ledger = ledger_file(loaded.settings)
+    if ledger is not None:
+        files |= {ledger.with_name(ledger.name + end): f"the ledger's {end}" for end in BESIDE}
+        files[ledger] = "the ledger itself"
+    if loaded.path is not None:
+        files[loaded.path] = CONFIGURATION
+    for name, value in values_of(loaded.settings).items():
+        if isinstance(value, Path) and name not in _FOLDERS:
+            files[value] = f"the file of {dotted(name)}"
+    return files

@@ -1,0 +1,52 @@
+"""What no command writes over, whatever file it was told to write: the files that mo-sync itself lives by."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from mo_sync.cli.context import Context
+from mo_sync.errors import ConfigurationError, UsageError
+from mo_sync.settings.paths import CONFIGURATION, own_files
+from mo_sync.settings.sources import SYSTEM_FILE, find_file
+
+__all__ = ["refuse_any_of", "refuse_own"]
+
+
+def refuse_own(context: Context, target: Path) -> None:
+    """Raises UsageError ``target-ours`` when ``target`` is the ledger, its log, the configuration, or a file that the
+    settings name: also with --force, and also where there is none now. Of settings that cannot be read, only their
+    file is known.
+    """
+    try:
+        files = own_files(context.loaded(required=False))
+    except ConfigurationError:
+        files = _unread(context)
+    refuse_any_of(files, target)
+
+
+def refuse_any_of(files: Mapping[Path, str], target: Path) -> None:
+    """The same of any ``files``, each with what it is."""
+    for path, what in files.items():
+        if _is_same(path, target):
+            hint = "name another file; this one is never replaced"
+            raise UsageError("target-ours", f"this is {what}", item=str(target), hint=hint)
+
+
+def _unread(context: Context) -> dict[Path, str]:
+    try:
+        found = find_file(context.config, context.environ, context.cwd, system_file=SYSTEM_FILE)
+    except ConfigurationError:
+        return {}
+    return {} if found is None else {found: CONFIGURATION}
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    """By whatever names."""
+    if os.path.realpath(one) == os.path.realpath(other):
+        return True
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
