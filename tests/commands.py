@@ -46,7 +46,7 @@ def call(url: str, folder: Path, *words: str, more: Mapping[str, Mapping[str, An
     command = typer.main.get_command(app)
     with _log_as_it_was():
         returned = command.main(list(words), prog_name="mo-sync", standalone_mode=False, obj=context)
-    return Called(int(returned), out.getvalue(), err.getvalue())
+    return Called(int(returned or 0), out.getvalue(), err.getvalue())
 
 
 @contextlib.contextmanager

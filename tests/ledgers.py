@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from sqlalchemy import text
 
 from mo_sync.backoff import Policy
@@ -15,6 +16,7 @@ from mo_sync.events import Envelope, RawEvent, Rejected, parse
 from mo_sync.ledger import Ledger
 from mo_sync.ledger.record import Recorded, record
 from mo_sync.lifecycle import Claim, Failed, Outcome, Settlement, Stored, next_state
+from mo_sync.settings import Ledger as LedgerSettings
 from mo_sync.verdicts import Step, Verdict
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "NOW",
     "announced",
     "bare",
+    "begun_at",
     "column",
     "failed",
     "fields",
@@ -91,6 +94,15 @@ def bare(message_id: str = "M1", attachment_ids: Sequence[str] = ("A1",), **more
 def recorded(ledger: Ledger, *items: Item, now: datetime = NOW) -> list[Recorded]:
     """Record these in one batch."""
     return record(ledger, list(items), now=now, give_up_after_s=GIVE_UP_AFTER_S)
+
+
+def begun_at(settings: LedgerSettings, revision: str) -> None:
+    """Begin a ledger as the program did that knew no newer ``revision``."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mo_sync.ledger.migrate.HEAD", revision)
+        for today in ("views", "totals"):
+            patch.setattr(f"mo_sync.ledger.{today}.create", lambda connection: None)
+        Ledger.open(settings).close()
 
 
 def rows(ledger: Ledger, sql: str, **values: object) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from mo_sync.cli.output import bytes_text, counted
 from mo_sync.cli.sparing import refuse_own
 from mo_sync.clock import SystemClock
 from mo_sync.errors import ExitCode
+from mo_sync.ledger import Ledger
 from mo_sync.ledger.backup import back_up
 
 __all__ = ["backup"]
@@ -30,6 +31,8 @@ def backup(
 ) -> int:
     """Copy the ledger to one file while mo-sync goes on, and read the copy through. The store is not in it.
 
+    An older ledger is copied as it is: a backup is made before an upgrade, or after it and before the first start.
+
     Example: mo-sync ledger backup /backup/ledger.db --force
     """
     context = context_of(ctx)
@@ -38,7 +41,7 @@ def backup(
         target /= f"ledger-{SystemClock().now():%Y%m%dT%H%M%SZ}.db"
     refuse_own(context, target)
     done = 0
-    with context.ledger() as ledger, output.progress("pages") as bar:
+    with Ledger.open_as_it_is(context.loaded().settings.ledger) as ledger, output.progress("pages") as bar:
 
         def told(pages: int, of: int) -> None:
             nonlocal done

@@ -65,11 +65,12 @@ class Context:
         """The ledger that is there, to be closed. Raises OutOfReach, ConfigurationError.
 
         Where there is none, none is made: an empty one would be told, exported and backed up as if it were the ledger,
-        while that is on a disk that is not mounted.
+        while that is on a disk that is not mounted. Nor is an older one migrated by who only meant to look into it: an
+        older daemon may be at work on it, and nobody has made a backup.
         """
         from mo_sync.ledger import Ledger
 
-        return Ledger.open(self.loaded().settings.ledger, make=False)
+        return Ledger.open(self.loaded().settings.ledger, migrate=False)
 
     def reload(self) -> Loaded:
         """The settings as they are written now; a log that was started follows them. Raises ConfigurationError."""

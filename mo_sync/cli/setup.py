@@ -14,7 +14,7 @@ import typer
 from mo_sync.cli.context import Context, context_of
 from mo_sync.cli.output import Output
 from mo_sync.cli.sparing import refuse_any_of
-from mo_sync.errors import ConfigurationError, ExitCode, UsageError
+from mo_sync.errors import ConfigurationError, ExitCode, LedgerOutOfReach, UsageError
 from mo_sync.settings import Settings
 from mo_sync.settings.changes import values_of
 from mo_sync.settings.keys import Name, dotted, find
@@ -166,8 +166,20 @@ def _make_ledger(settings: Settings, done: _Done) -> None:
 
     file = ledger_file(settings)
     existed = file is None or file.exists()
-    with Ledger.open(settings.ledger, migrate=True) as ledger:
-        done.note(file or ledger.name, made=not existed)
+    older = _is_older(settings)
+    with Ledger.open(settings.ledger) as ledger:
+        what = str(file or ledger.name)
+        done.note(f"{what} (of the newest revision; it was older)" if older else what, made=older or not existed)
+
+
+def _is_older(settings: Settings) -> bool:
+    from mo_sync.ledger import Ledger
+
+    try:
+        Ledger.open(settings.ledger, migrate=False).close()
+    except LedgerOutOfReach as error:
+        return error.code == "ledger-outdated"
+    return False
 
 
 def _cannot_make(path: Path, error: OSError) -> ConfigurationError:

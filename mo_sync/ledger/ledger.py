@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from mo_sync.ledger.dialect import outside, reading, tidy
 from mo_sync.ledger.engine import WRITE, connect, shown, translated
-from mo_sync.ledger.migrate import bring_up_to_date
+from mo_sync.ledger.migrate import bring_up_to_date, must_be_one
 from mo_sync.ledger.ownfile import still_there
 from mo_sync.settings import Ledger as LedgerSettings
 
@@ -49,6 +49,21 @@ class Ledger:
         ledger = cls(connect(settings, make=make))
         try:
             bring_up_to_date(ledger.begin, ledger.read, name=ledger.name, make=make, migrate=migrate)
+        except BaseException:
+            ledger.close()
+            raise
+        return ledger
+
+    @classmethod
+    def open_as_it_is(cls, settings: LedgerSettings) -> Ledger:
+        """The ledger that is there, of whatever revision: only to be copied whole, since nobody knows its tables.
+
+        Raises LedgerOutOfReach; or ConfigurationError for a URL that cannot be one.
+        """
+        ledger = cls(connect(settings, make=False))
+        try:
+            with ledger.read() as connection:
+                must_be_one(connection, name=ledger.name)
         except BaseException:
             ledger.close()
             raise

@@ -17,7 +17,7 @@ from mo_sync.errors import LedgerOutOfReach, LedgerTooNew
 from mo_sync.ledger.dialect import lock_for_migration
 from mo_sync.ledger.ownfile import missing
 
-__all__ = ["HEAD", "bring_up_to_date", "revision", "scripts"]
+__all__ = ["HEAD", "bring_up_to_date", "must_be_one", "revision", "scripts"]
 
 HEAD: Final = "0004"
 """The schema that this program was written for."""
@@ -54,9 +54,9 @@ def bring_up_to_date(begin: Transaction, read: Transaction, *, name: str, make: 
     if not migrate:
         raise LedgerOutOfReach(
             "ledger-outdated",
-            f"the ledger is at revision {found} and this program wants {HEAD}",
+            f"the ledger is older: it is at revision {found}, and this program wants {HEAD}",
             item=name,
-            hint="run mo-sync init",
+            hint="make a backup (mo-sync ledger backup), then migrate it: mo-sync init does, or mo-sync run",
         )
     with begin() as connection:
         lock_for_migration(connection)
@@ -64,6 +64,14 @@ def bring_up_to_date(begin: Transaction, read: Transaction, *, name: str, make: 
         _refuse_newer(found, name)
         if found != HEAD:
             _upgrade(connection)
+
+
+def must_be_one(connection: Connection, *, name: str) -> str:
+    """The revision of the ledger that is there, be it older or newer. Raises LedgerOutOfReach where there is none."""
+    found = revision(connection)
+    if found is None:
+        raise missing(name)
+    return found
 
 
 def _refuse_newer(found: str | None, name: str) -> None:

@@ -19,7 +19,7 @@ from mo_sync.ledger.totals import counted, totals
 from mo_sync.ledger.views import COMMENTS
 from mo_sync.settings import Ledger as LedgerSettings
 from tests.contract.conftest import House
-from tests.ledgers import NOW, announced, column, one, recorded
+from tests.ledgers import NOW, announced, begun_at, column, one, recorded
 
 
 def at(ledger: Ledger) -> str | None:
@@ -132,12 +132,8 @@ def test_a_database_of_somebody_else_is_no_ledger_either(bare_house: House) -> N
         bare_house.open(make=False)
 
 
-def test_who_makes_none_migrates_an_older_one_all_the_same(bare_house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mo_sync.ledger.migrate.HEAD", "0002")
-    for today in ("views", "totals"):
-        monkeypatch.setattr(f"mo_sync.ledger.{today}.create", lambda connection: None)
-    bare_house.open().close()
-    monkeypatch.undo()
+def test_who_makes_none_migrates_an_older_one_all_the_same(bare_house: House) -> None:
+    begun_at(LedgerSettings(url=bare_house.url), "0002")
 
     with bare_house.open(make=False) as ledger:
         assert at(ledger) == HEAD
@@ -146,10 +142,25 @@ def test_who_makes_none_migrates_an_older_one_all_the_same(bare_house: House, mo
 def test_an_older_ledger_is_not_migrated_by_who_may_not(house: House) -> None:
     put_at(house, "0000")
 
-    with pytest.raises(LedgerOutOfReach, match="at revision 0000 and this program wants") as caught:
+    with pytest.raises(
+        LedgerOutOfReach, match="the ledger is older: it is at revision 0000, and this program wants"
+    ) as caught:
         house.open(migrate=False)
 
-    assert caught.value.hint == "run mo-sync init"
+    assert "mo-sync init" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("found", ["0000", HEAD, "9999"])
+def test_who_only_copies_a_ledger_opens_it_as_it_is(house: House, found: str) -> None:
+    put_at(house, found)
+
+    with Ledger.open_as_it_is(LedgerSettings(url=house.url)) as ledger:
+        assert at(ledger) == found
+
+
+def test_what_is_no_ledger_is_not_opened_as_it_is_either(bare_house: House) -> None:
+    with pytest.raises(LedgerOutOfReach, match="ledger-missing"):
+        Ledger.open_as_it_is(LedgerSettings(url=bare_house.url))
 
 
 def test_a_migration_that_fails_leaves_a_new_ledger_that_can_be_tried_again(
@@ -209,15 +220,13 @@ _OF_0001 = (
 
 
 def test_an_older_ledger_keeps_what_it_holds_and_gains_what_it_lacked(
-    bare_house: House, monkeypatch: pytest.MonkeyPatch
+    bare_house: House,
 ) -> None:
-    monkeypatch.setattr("mo_sync.ledger.migrate.HEAD", "0001")
-    for today in ("views", "totals"):
-        monkeypatch.setattr(f"mo_sync.ledger.{today}.create", lambda connection: None)
-    with bare_house.open() as ledger, ledger.begin() as connection:
+    settings = LedgerSettings(url=bare_house.url)
+    begun_at(settings, "0001")
+    with Ledger.open_as_it_is(settings) as ledger, ledger.begin() as connection:
         for statement in _OF_0001:
             connection.exec_driver_sql(statement)
-    monkeypatch.undo()
 
     with bare_house.open() as ledger:
         assert at(ledger) == HEAD
