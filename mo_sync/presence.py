@@ -20,7 +20,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["LOCK", "LOCKLESS_S", "Presence", "abandoned", "present", "worker_name"]
+__all__ = ["LOCK", "LOCKLESS_S", "Presence", "abandoned", "dead", "present", "worker_name"]
 
 LOCK = ".lock"
 """The name of the lock in a worker's folder."""
@@ -129,6 +129,19 @@ def abandoned(root: Path, *, own: str | None = None, lockless_s: float = LOCKLES
 def present(root: Path) -> list[str]:
     """The names of the workers below ``root`` that live, this process's own among them."""
     return [folder.name for folder in _folders(root) if not folder.name.startswith(".") and _is_locked(folder)]
+
+
+def dead(root: Path) -> list[Path]:
+    """The folders below ``root`` whose workers are dead for sure, for who only looks: nothing is taken over or made.
+
+    Of a folder without a lock, or with one that this user may not open, that is not known. Raises OSError when ``root``
+    cannot be listed.
+    """
+    return [folder for folder in _folders(root) if _is_free(folder)]
+
+
+def _is_free(folder: Path) -> bool:
+    return (folder / LOCK).is_file() and os.access(folder / LOCK, os.R_OK) and not _is_locked(folder)
 
 
 def _folders(root: Path) -> list[Path]:

@@ -9,10 +9,11 @@ from urllib.parse import unquote, urlsplit
 
 from mo_sync import settings
 from mo_sync.errors import ConfigurationError
-from mo_sync.store.base import Store
+from mo_sync.store.base import Readable, Store
 from mo_sync.store.local import LocalStore
+from mo_sync.store.reading import LocalReader
 
-__all__ = ["folder_of", "free_bytes", "open_store"]
+__all__ = ["folder_of", "free_bytes", "open_for_reading", "open_store"]
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(//)?")
 
@@ -23,6 +24,14 @@ def open_store(store: settings.Store, worker: str) -> Store:
     Raises ConfigurationError for an address that is none, StoreOutOfReach when it cannot be written now.
     """
     return LocalStore(folder_of(store.url), worker)
+
+
+def open_for_reading(store: settings.Store) -> Readable:
+    """The store that the settings name, for who only looks into it: nothing is made there, and need be there.
+
+    Raises ConfigurationError for an address that is none.
+    """
+    return LocalReader(folder_of(store.url))
 
 
 def free_bytes(store: settings.Store) -> int | None:

@@ -30,11 +30,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import BinaryIO, Protocol
 
 from mo_sync.findings import Finding
 
-__all__ = ["HEAD_BYTES", "Exchange", "Occupied", "Placed", "Placement", "Resting", "Staged", "Store"]
+__all__ = [
+    "HEAD_BYTES",
+    "Exchange",
+    "Occupied",
+    "Odd",
+    "Oddity",
+    "Placed",
+    "Placement",
+    "Readable",
+    "Resting",
+    "Staged",
+    "Store",
+]
 
 HEAD_BYTES = 4096
 """How many of a file's first bytes are kept for a look at its type."""
@@ -97,12 +110,66 @@ class Resting:
     modified_at: float
 
 
+class Odd(StrEnum):
+    """What else there may be in a store than the files that rest in it."""
+
+    UNREADABLE = "unreadable"
+    """A folder that cannot be listed, or a file that cannot even be looked at; the key of a folder ends with ``/``."""
+    HIDDEN = "hidden"
+    """A file at the top whose name begins with a dot: no key of ours does."""
+    TEMPORARY = "temporary"
+    """What a dead worker left of a file on its way: the next sweep removes it."""
+    PASSED_BY = "passed-by"
+    """A link, a device, or a hidden folder of somebody else: nothing of ours is ever behind it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Oddity:
+    """One of them: what it is in words, and of a file its size in bytes and when it was last written."""
+
+    key: str
+    odd: Odd
+    detail: str
+    size: int = 0
+    modified_at: float = 0.0
+
+
 Exchange = Callable[[], Placed | OSError]
 """Puts a file in the place of what is there, or adopts that if it is the same."""
 
 
-class Store(Protocol):
-    """Where the files are kept. Keys are relative paths with ``/``; no part is empty or begins with a dot."""
+class Readable(Protocol):
+    """A store that is only looked into: nothing in it is made or changed, so it may be read-only, or not be there.
+
+    Keys are relative paths with ``/``; no part is empty or begins with a dot.
+    """
+
+    def open(self, key: str) -> BinaryIO:
+        """The file under ``key``, to be read and closed. Raises FileNotFoundError or another OSError."""
+
+    def size(self, key: str) -> int | None:
+        """How many bytes lie under ``key``; None when there is no such file. Raises OSError."""
+
+    def resting(self) -> Iterator[Resting]:
+        """Every file that rests there, in the order of the keys; what was set aside is not among them.
+
+        Files that come or go meanwhile may be among them or not. Nobody need have placed them: a name that is no UTF-8
+        has surrogates, as ``os.fsdecode`` puts them. Raises StoreOutOfReach.
+        """
+
+    def surveyed(self) -> Iterator[Resting | Oddity]:
+        """The same, and whatever else is there: a folder that cannot be read ends nothing, but is told as such. Raises
+        StoreOutOfReach."""
+
+    def left_behind(self) -> Iterator[Oddity]:
+        """What workers that are dead for sure left of files on their way; and what of that cannot be read."""
+
+    def untouched(self) -> bool:
+        """Whether nothing rests there and, as far as can be seen, nothing ever did. Raises StoreOutOfReach."""
+
+
+class Store(Readable, Protocol):
+    """Where the files are kept."""
 
     def stage(self, lease: str) -> Staged:
         """A new empty temporary file. Raises OSError."""
@@ -124,24 +191,8 @@ class Store(Protocol):
         OSError.
         """
 
-    def open(self, key: str) -> BinaryIO:
-        """The file under ``key``, to be read and closed. Raises FileNotFoundError or another OSError."""
-
-    def size(self, key: str) -> int | None:
-        """How many bytes lie under ``key``; None when there is no such file. Raises OSError."""
-
     def remove(self, key: str) -> bool:
         """Remove it, durably; whether it was there. Raises OSError."""
-
-    def resting(self) -> Iterator[Resting]:
-        """Every file that rests there, in the order of the keys; what was set aside is not among them.
-
-        Files that come or go meanwhile may be among them or not. Nobody need have placed them: a name that is no UTF-8
-        has surrogates, as ``os.fsdecode`` puts them. Raises StoreOutOfReach.
-        """
-
-    def untouched(self) -> bool:
-        """Whether nothing rests there and, as far as can be seen, nothing ever did. Raises StoreOutOfReach."""
 
     def set_aside(self, key: str) -> str:
         """Move it, durably, to ``lost+found/``, where nobody looks for it but people; its key there. Any file that

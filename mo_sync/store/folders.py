@@ -45,7 +45,8 @@ def parts_found(key: str) -> Parts:
     True
     """
     parts = tuple(key.split("/"))
-    if not {"", ".", ".."}.isdisjoint(parts) or parts[0].startswith(".") or "\0" in key:
+    hidden_folder = len(parts) > 1 and parts[0].startswith(".")
+    if not {"", ".", ".."}.isdisjoint(parts) or hidden_folder or "\0" in key:
         raise OSError(errno.EINVAL, f"{key!r} cannot be a file of the store")
     return parts
 

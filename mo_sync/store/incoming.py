@@ -10,18 +10,20 @@ import contextlib
 import errno
 import hashlib
 import os
+import stat
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
 import structlog
 
-from mo_sync.presence import Presence, abandoned, present
-from mo_sync.store.base import HEAD_BYTES
+from mo_sync.presence import LOCK, Presence, abandoned, dead, present
+from mo_sync.store.base import HEAD_BYTES, Odd, Oddity
 from mo_sync.store.durable import start_writing
 from mo_sync.store.folders import FOLDER_MODE
 
-__all__ = ["FOLDER", "Incoming", "LocalStaged", "dead_workers", "live_workers"]
+__all__ = ["FOLDER", "Incoming", "LocalStaged", "dead_workers", "left_behind", "live_workers"]
 
 _log = structlog.get_logger(__name__)
 
@@ -252,6 +254,30 @@ def dead_workers(root: Path, *, own: str) -> list[str]:
         names = [folder.name for folder in folders]
     _clear(incoming)
     return names
+
+
+def left_behind(root: Path) -> Iterator[Oddity]:
+    """What dead workers left below ``root``, to be looked at only: nothing is changed, nor any lock kept."""
+    incoming = root / FOLDER
+    try:
+        folders = [incoming, *dead(incoming)]
+    except OSError as error:
+        yield Oddity(f"{FOLDER}/", Odd.UNREADABLE, f"the folder cannot be read ({error.strerror})")
+        return
+    for folder in folders:
+        key = f"{folder.relative_to(root)}/"
+        try:
+            with os.scandir(folder) as found:
+                entries = sorted((one for one in found if one.name != LOCK), key=lambda entry: entry.name)
+            for entry in entries:
+                known = entry.stat(follow_symlinks=False)
+                if stat.S_ISREG(known.st_mode):
+                    what = f"{known.st_size:,} bytes that a dead worker left"
+                    yield Oddity(f"{key}{entry.name}", Odd.TEMPORARY, what, known.st_size, known.st_mtime)
+        except FileNotFoundError:  # it was swept meanwhile
+            continue
+        except OSError as error:
+            yield Oddity(key, Odd.UNREADABLE, f"the folder cannot be read ({error.strerror})")
 
 
 def live_workers(root: Path) -> list[str]:

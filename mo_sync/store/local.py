@@ -15,37 +15,32 @@ import stat
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Final
 
-from mo_sync.errors import StoreOutOfReach
 from mo_sync.findings import Finding
-from mo_sync.store.base import Exchange, Occupied, Placed, Placement, Resting, Staged
+from mo_sync.store.base import Exchange, Occupied, Placed, Placement, Staged
 from mo_sync.store.checkup import check_up
 from mo_sync.store.durable import SyncCrew
 from mo_sync.store.folders import FOLDER_MODE, Folders, Parts, parts_found, parts_of
 from mo_sync.store.incoming import Incoming, LocalStaged, dead_workers, live_workers
-from mo_sync.store.inventory import namesakes, set_aside, untouched, walked
+from mo_sync.store.inventory import namesakes, set_aside
+from mo_sync.store.reading import READ, LocalReader, in_the_way
 
 __all__ = ["LocalStore"]
 
-_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-_HINT: Final = "give mo-sync's user the right to write there, then run mo-sync doctor"
 
-
-class LocalStore:
+class LocalStore(LocalReader):
     """See :class:`mo_sync.store.base.Store`. ``harden`` and ``place`` are for one thread."""
 
     def __init__(self, root: Path, worker: str) -> None:
         """Make ``root`` if it is missing, and a folder for ``worker`` in it. Raises StoreOutOfReach."""
-        self.root = root.absolute()
+        super().__init__(root)
         self.worker = worker
-        self._known: set[tuple[Parts, int]] = set()
         self._crew = SyncCrew()
         try:
             _make_root(self.root)
             self._incoming = Incoming(self.root, worker)
         except OSError as error:
-            raise self._out_of_reach("store-not-writable", error) from error
+            raise self.out_of_reach("store-not-writable", error) from error
 
     def __repr__(self) -> str:
         return f"LocalStore({str(self.root)!r})"
@@ -94,26 +89,6 @@ class LocalStore:
         ways = [[home[:depth] for depth in range(len(home) + 1)] for home in homes]
         return [next((resisting[folder] for folder in way if folder in resisting), None) for way in ways]
 
-    def open(self, key: str) -> BinaryIO:
-        *way, name = parts_of(key)
-        with Folders(self.root, self._known) as folders:
-            file = os.open(name, _READ, dir_fd=folders.find(tuple(way)))
-        if not stat.S_ISREG(os.fstat(file).st_mode):
-            os.close(file)
-            raise _in_the_way(errno.EINVAL, key)
-        return os.fdopen(file, "rb")
-
-    def size(self, key: str) -> int | None:
-        *way, name = parts_of(key)
-        try:
-            with Folders(self.root, self._known) as folders:
-                found = os.stat(name, dir_fd=folders.find(tuple(way)), follow_symlinks=False)
-        except FileNotFoundError:
-            return None
-        if not stat.S_ISREG(found.st_mode):
-            raise _in_the_way(errno.EINVAL, key)
-        return found.st_size
-
     def remove(self, key: str) -> bool:
         """The folder of a message goes with its last file."""
         *way, name = parts_of(key)
@@ -129,19 +104,6 @@ class LocalStore:
                     os.rmdir(home[-1], dir_fd=folders.find(home[:-1]))
                 os.fsync(folders.find(home[:-1]))
         return True
-
-    def resting(self) -> Iterator[Resting]:
-        try:
-            yield from walked(self.root)
-        except OSError as error:
-            raise self._out_of_reach("store-unreadable", error) from error
-
-    def untouched(self) -> bool:
-        """A file's day keeps its folder when the file goes."""
-        try:
-            return untouched(self.root)
-        except OSError as error:
-            raise self._out_of_reach("store-unreadable", error) from error
 
     def set_aside(self, key: str) -> str:
         with Folders(self.root, self._known) as folders:
@@ -160,7 +122,7 @@ class LocalStore:
         try:
             found = os.statvfs(self.root)
         except OSError as error:
-            raise self._out_of_reach("store-gone", error) from error
+            raise self.out_of_reach("store-gone", error) from error
         return found.f_bavail * found.f_frsize
 
     def sweep(self) -> list[str]:
@@ -168,13 +130,13 @@ class LocalStore:
             self._incoming.keep()
             return dead_workers(self.root, own=self.worker)
         except OSError as error:
-            raise self._out_of_reach("store-not-swept", error) from error
+            raise self.out_of_reach("store-not-swept", error) from error
 
     def neighbours(self) -> list[str]:
         try:
             return [name for name in live_workers(self.root) if name != self.worker]
         except OSError as error:
-            raise self._out_of_reach("store-gone", error) from error
+            raise self.out_of_reach("store-gone", error) from error
 
     def check(self) -> list[Finding]:
         return check_up(self, self.root)
@@ -182,9 +144,6 @@ class LocalStore:
     def close(self) -> None:
         self._incoming.close()
         self._crew.close()
-
-    def _out_of_reach(self, code: str, error: OSError) -> StoreOutOfReach:
-        return StoreOutOfReach(code, error.strerror or str(error), item=f"the store {self.root}", hint=_HINT)
 
 
 def _own(staged: Staged) -> LocalStaged:
@@ -233,23 +192,19 @@ def _holds(home: int, name: str, staged: LocalStaged, *, key: str) -> bool:
     except FileNotFoundError:
         return False
     if not stat.S_ISREG(found.st_mode):
-        raise _in_the_way(errno.EISDIR if stat.S_ISDIR(found.st_mode) else errno.EEXIST, key)
+        raise in_the_way(errno.EISDIR if stat.S_ISDIR(found.st_mode) else errno.EEXIST, key)
     return found.st_size == staged.size and _same_bytes(home, name, staged)
 
 
 def _same_bytes(home: int, name: str, staged: LocalStaged) -> bool:
     try:
-        with os.fdopen(os.open(name, _READ, dir_fd=home), "rb") as file:
+        with os.fdopen(os.open(name, READ, dir_fd=home), "rb") as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != staged.sha256:
                 return False
             os.fsync(file.fileno())
             return True
     except OSError:  # it cannot even be read: the new one replaces it
         return False
-
-
-def _in_the_way(number: int, key: str) -> OSError:
-    return OSError(number, f"{key} in the store is a folder, a link or a device, not a file")
 
 
 def _make_root(root: Path) -> None:

@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from mo_sync.errors import LedgerOutOfReach
 from mo_sync.ledger.verification import Filed
+from mo_sync.store.base import Oddity
 
 __all__ = ["MOST_ORPHANS", "Fault", "Found", "Mended", "Verified", "too_many"]
 
 MOST_ORPHANS: Final = 100_000
 """What is kept of them takes some 40 MB."""
+_MOST_PASSED_BY: Final = 1_000
 _SUSPICIOUS: Final = 20
 _SUSPICIOUS_SHARE: Final = 0.1
 
@@ -26,6 +29,8 @@ class Fault(StrEnum):
     DAMAGED = "damaged"
     UNREADABLE = "unreadable"
     ORPHAN = "orphan"
+    TEMPORARY = "stale-temporary"
+    """What a dead worker left of a file on its way."""
 
 
 class Mended(StrEnum):
@@ -62,7 +67,9 @@ class Verified:
     """What was looked at, and what is wrong. ``whole``: all of it was, nobody interrupted it.
 
     ``orphans`` is how many there are; of these only the first :data:`MOST_ORPHANS` are in ``found``, since with a wrong
-    ledger they are all that is in the store. What else is wrong is in it in any case.
+    ledger they are all that is in the store. What else is wrong is in it in any case. ``passed_by`` are the first of
+    the links, devices and hidden folders that nobody looked into, which is no fault. ``unnoted`` is why the ledger
+    could not be told what was found to be whole.
     """
 
     files: int = 0
@@ -71,6 +78,8 @@ class Verified:
     resting: int = 0
     orphans: int = 0
     found: list[Found] = field(default_factory=list)
+    passed_by: list[Oddity] = field(default_factory=list)
+    unnoted: LedgerOutOfReach | None = None
     whole: bool = False
 
     @property
@@ -93,6 +102,11 @@ class Verified:
         """Count them, and keep as many as there is room for."""
         self.found += orphans[: max(0, MOST_ORPHANS - self.orphans)]
         self.orphans += len(orphans)
+
+    def pass_by(self, oddity: Oddity) -> None:
+        """Mention it, if there is room."""
+        if len(self.passed_by) < _MOST_PASSED_BY:
+            self.passed_by.append(oddity)
 
 
 def too_many(count: int, of: int) -> bool:

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from mo_sync.clock import Clock
-from mo_sync.errors import UsageError
-from mo_sync.ledger import Ledger
+from mo_sync.errors import LedgerOutOfReach
+from mo_sync.ledger import Ledger, claims
 from mo_sync.ledger.erasure import erased_by_now
 from mo_sync.ledger.verification import Filed, known_locations, send_back, still, unsettled
 from mo_sync.store import Store
 from mo_sync.upkeep.faults import Fault, Found, Mended, Verified, too_many
 from mo_sync.upkeep.verify import Stopped, can_be_known, id_in, look
 
-__all__ = ["refuse_many_orphans", "repair"]
+__all__ = ["refuse_many_orphans", "repair", "sweep"]
 
 
 def refuse_many_orphans(verified: Verified) -> None:
     """Before a repair: so many files that the ledger does not know mean that this is not the store's ledger, or an
-    older copy of it, and to move them away would take from the store what is to be found again. Raises UsageError."""
+    older copy of it, and to move them away would take from the store what is to be found again. Raises
+    LedgerOutOfReach."""
     if too_many(verified.orphans, verified.resting):
         summary = f"it does not know {verified.orphans:,} of {verified.resting:,} files"
         hint = "see ledger.url, and whether it is an old copy (then its events come in first); --force goes on"
-        raise UsageError("ledger-looks-old", summary, item="the ledger", hint=hint)
+        raise LedgerOutOfReach("ledger-looks-old", summary, item="the ledger", hint=hint)
 
 
 def repair(
@@ -45,7 +46,7 @@ def repair(
     the next run finds. Raises LedgerOutOfReach.
     """
     if found.filed is None:
-        return _moved_away(ledger, store, found)
+        return _of_nobody(ledger, store, found)
     try:
         again = look(store, found.filed, stop)
     except Stopped:
@@ -56,6 +57,36 @@ def repair(
     if again.fault is not found.fault:
         return replace(found, mended=Mended.LEFT, remark=f"left alone: it is {again.fault} by now")
     return _sent_back(ledger, store, found, found.filed, now=clock.now(), give_up_after_s=give_up_after_s, who=who)
+
+
+def _of_nobody(ledger: Ledger, store: Store, found: Found) -> Found:
+    match found.fault:
+        case Fault.TEMPORARY:  # see sweep, which is for all of them at once
+            return found
+        case Fault.UNREADABLE:
+            return replace(found, mended=Mended.LEFT, remark="left alone: see its rights, and the disk")
+        case _:
+            return _moved_away(ledger, store, found)
+
+
+def sweep(ledger: Ledger, store: Store, found: Sequence[Found], *, clock: Clock) -> list[Found]:
+    """Remove the temporary files of dead workers, and make due what they held; what came of those that were ``found``.
+
+    The daemon does the same, sooner or later. What is not called as ours are stays where it is. Raises OutOfReach.
+    """
+    temporary = [one.key for one in found if one.fault is Fault.TEMPORARY]
+    if not temporary:
+        return list(found)
+    if dead := store.sweep():
+        claims.rescue(ledger, dead, now=clock.now())
+    left = {one.key for one in store.left_behind()}
+    return [_swept(one, still_there=one.key in left) if one.fault is Fault.TEMPORARY else one for one in found]
+
+
+def _swept(found: Found, *, still_there: bool) -> Found:
+    if still_there:
+        return replace(found, mended=Mended.LEFT, remark="it cannot be removed, or is not named as ours are")
+    return replace(found, mended=Mended.DONE, remark="it is removed")
 
 
 def _sent_back(

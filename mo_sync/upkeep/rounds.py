@@ -172,6 +172,8 @@ class Rounds:
             )
         counts = {fault.value: count for fault, count in verified.counts.items()}
         _log.info("verify.done", files=verified.files, bytes=verified.bytes, whole=verified.whole, **counts)
+        if verified.unnoted is not None:  # then it is to be done again, soon
+            raise verified.unnoted
         return any(found.mended is Mended.DONE for found in mended)
 
     def _mended(self, found: Found, stopped: Callable[[], bool]) -> Found:

@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from itertools import islice
+from itertools import chain
 from typing import Final
 
 from mo_sync.clock import Clock
@@ -23,8 +23,8 @@ from mo_sync.ledger.verification import (
     still,
     unsettled,
 )
-from mo_sync.store import Store
-from mo_sync.store.base import Resting
+from mo_sync.store import Readable
+from mo_sync.store.base import Odd, Oddity, Resting
 from mo_sync.upkeep.bare import looks_empty, nothing_rests
 from mo_sync.upkeep.faults import Fault, Found, Verified, too_many
 
@@ -40,7 +40,7 @@ _GONE: Final = (Fault.MISSING, Fault.UNREADABLE)
 
 def verify(
     ledger: Ledger,
-    store: Store,
+    store: Readable,
     *,
     clock: Clock,
     share: float = 1.0,
@@ -52,14 +52,17 @@ def verify(
     """Compare them. ``share`` below 1 looks at that part of the files only, the longest unverified first; ``orphans``
     also at what the ledger does not know.
 
-    What is found to be whole gets a new ``verified_at``; nothing else is changed. ``stop`` is asked often, ``told`` is
-    called after each file with its bytes. Raises OutOfReach; and, unless ``force``, StoreOutOfReach
-    ``store-looks-empty`` when so much is missing that it may be another store, not mounted, or not ours to read.
+    What is found to be whole gets a new ``verified_at``, if that can be written (``unnoted``); nothing else is changed.
+    ``stop`` is asked for each file and more often, ``told`` is called after each file with its bytes. Raises
+    OutOfReach; and, unless ``force``, StoreOutOfReach ``store-looks-empty`` when so much is missing that it may be
+    another store, not mounted, or not ours to read.
     """
     verified = Verified()
-    began, marks = clock.now(), _Marks(ledger, clock)
+    began, marks = clock.now(), _Marks(ledger, clock, verified)
     try:
         for item in _chosen(ledger, share, before=began):
+            if stop():
+                return verified
             fault = look(store, item, stop)
             if fault is None:
                 marks.whole(item)
@@ -78,13 +81,29 @@ def verify(
     if not force:
         _refuse_a_bare_store(verified, store)
     if orphans:
-        for batch in _batches(store.resting()):
-            if stop():
-                return verified
-            verified.resting += len(batch)
-            verified.add_orphans(_orphans(ledger, batch, before=clock.now().timestamp() - _SETTLED_S))
-    verified.whole = True
+        for batch in _batches(chain(store.surveyed(), store.left_behind()), stop):
+            _survey(ledger, batch, verified, before=clock.now().timestamp() - _SETTLED_S)
+    verified.whole = not stop()
     return verified
+
+
+def _survey(ledger: Ledger, batch: Sequence[Resting | Oddity], verified: Verified, *, before: float) -> None:
+    files = [found for found in batch if isinstance(found, Resting)]
+    verified.resting += len(files)
+    verified.add_orphans(_orphans(ledger, files, before=before))
+    for found in batch:
+        match found:
+            case Oddity(odd=Odd.UNREADABLE):
+                verified.found.append(Found(Fault.UNREADABLE, found.key, found.detail))
+            case Oddity(odd=Odd.TEMPORARY):
+                verified.found.append(Found(Fault.TEMPORARY, found.key, found.detail))
+            case Oddity(odd=Odd.HIDDEN):
+                verified.resting += 1
+                if found.modified_at < before:
+                    detail = f"{found.size:,} bytes in a hidden file, which is never ours"
+                    verified.add_orphans([Found(Fault.ORPHAN, found.key, detail)])
+            case Oddity(odd=Odd.PASSED_BY):
+                verified.pass_by(found)
 
 
 def _chosen(ledger: Ledger, share: float, *, before: datetime) -> Iterator[Filed]:
@@ -102,13 +121,14 @@ def _chosen(ledger: Ledger, share: float, *, before: datetime) -> Iterator[Filed
 
 
 class _Marks:
-    """Notes what was found whole, many at once; in a ledger that may only be read, nothing."""
+    """Notes what was found whole, many at once, until the ledger cannot be written: what was found is told all the
+    same, and those files are merely looked at again first."""
 
-    def __init__(self, ledger: Ledger, clock: Clock) -> None:
+    def __init__(self, ledger: Ledger, clock: Clock, verified: Verified) -> None:
         self._ledger = ledger
         self._clock = clock
         self._items: list[Filed] = []
-        self._may_write = True
+        self._verified = verified
 
     def whole(self, item: Filed) -> None:
         self._items.append(item)
@@ -118,19 +138,17 @@ class _Marks:
     def write(self) -> None:
         items, self._items = self._items, []
         try:
-            if items and self._may_write:
+            if items and self._verified.unnoted is None:
                 found_whole(self._ledger, items, now=self._clock.now())
         except LedgerOutOfReach as error:
-            if error.code != "ledger-read-only":
-                raise
-            self._may_write = False
+            self._verified.unnoted = error
 
 
 class Stopped(Exception):
     """Somebody asked for it, perhaps in the middle of a large file."""
 
 
-def look(store: Store, item: Filed, stop: Callable[[], bool]) -> Found | None:
+def look(store: Readable, item: Filed, stop: Callable[[], bool]) -> Found | None:
     """What is wrong with this file, by its size and all of its bytes. Raises Stopped."""
     try:
         size = store.size(item.location)
@@ -148,7 +166,7 @@ def look(store: Store, item: Filed, stop: Callable[[], bool]) -> Found | None:
     return None
 
 
-def _sha256(store: Store, key: str, stop: Callable[[], bool]) -> str:
+def _sha256(store: Readable, key: str, stop: Callable[[], bool]) -> str:
     """What is read here nobody needs soon: it is not to push out of memory what others read."""
     digest = hashlib.sha256()
     with store.open(key) as file:
@@ -165,7 +183,7 @@ def _refuse_an_empty_store(verified: Verified) -> None:
         raise _empty(verified)
 
 
-def _refuse_a_bare_store(verified: Verified, store: Store) -> None:
+def _refuse_a_bare_store(verified: Verified, store: Readable) -> None:
     """Where little was looked at, all of which is gone, the store is suspicious if that was more than a few, or if
     nothing at all rests in it."""
     everything = verified.gone and verified.gone == verified.files
@@ -212,6 +230,15 @@ def id_in(key: str) -> str:
     return key.rpartition("/")[2].partition("-")[2].rpartition(".")[0]
 
 
-def _batches(resting: Iterator[Resting]) -> Iterator[list[Resting]]:
-    while batch := list(islice(resting, _AT_ONCE)):
+def _batches(surveyed: Iterator[Resting | Oddity], stop: Callable[[], bool]) -> Iterator[list[Resting | Oddity]]:
+    """Until there are no more, or a stop; what came before that is looked at."""
+    batch: list[Resting | Oddity] = []
+    for found in surveyed:
+        if stop():
+            break
+        batch.append(found)
+        if len(batch) >= _AT_ONCE:
+            yield batch
+            batch = []
+    if batch:
         yield batch

@@ -6,15 +6,17 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from mo_sync.errors import LedgerOutOfReach
 from mo_sync.ledger import Ledger
 from mo_sync.ledger.claims import claim, settle
 from mo_sync.store import LocalStore, Placed, Placement
 from mo_sync.upkeep.faults import Fault, Found, Mended
-from mo_sync.upkeep.repair import repair
+from mo_sync.upkeep.repair import repair, sweep
 from mo_sync.upkeep.verify import verify
 from tests.clocks import HandClock
 from tests.ledgers import GIVE_UP_AFTER_S, announced, column, recorded, settlement, stored
@@ -196,3 +198,46 @@ def test_what_somebody_sent_back_already_is_left_alone(kept: Kept) -> None:
 
     assert kept.repaired(found).mended is Mended.CHANGED
     assert column(kept.ledger, "select count(*) from intervention") == [1]
+
+
+def test_a_stop_is_heard_before_each_file(kept: Kept) -> None:
+    """It was asked for once in five hundred, which at 20 MB a file took minutes."""
+    for name in range(3):
+        kept.path(str(name)).unlink()
+    orphan(kept)
+    for before_the_stop in range(3):
+        answers = iter([False] * before_the_stop)
+
+        verified = verify(kept.ledger, kept.store, clock=kept.clock, force=True, stop=partial(next, answers, True))
+
+        assert (verified.files, len(verified.found), verified.whole) == (before_the_stop, before_the_stop, False)
+
+
+def test_what_cannot_be_noted_costs_nothing_of_what_was_found(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ledger that is locked for long threw away what was found by reading for hours."""
+
+    def locked(*_: object, **__: object) -> None:
+        raise LedgerOutOfReach("ledger-locked", "the ledger is locked")
+
+    monkeypatch.setattr("mo_sync.upkeep.verify.found_whole", locked)
+    kept.path("0").write_bytes(BAD)
+
+    verified = verify(kept.ledger, kept.store, clock=kept.clock)
+
+    assert [one.fault for one in verified.found] == [Fault.DAMAGED]
+    assert verified.whole
+    assert "ledger-locked" in str(verified.unnoted)
+
+
+def test_what_a_dead_worker_held_is_due_again_when_its_files_are_swept(kept: Kept) -> None:
+    dead = kept.store.root / ".incoming/dead-2-bb"
+    dead.mkdir()
+    (dead / ".lock").touch()
+    (dead / "lease.part").write_bytes(b"half")
+    recorded(kept.ledger, announced("E9", "M9", ["A9"]))
+    assert claim(kept.ledger, worker=dead.name, count=1, now=kept.clock.now(), lease_s=3600)
+
+    [swept] = sweep(kept.ledger, kept.store, kept.found(), clock=kept.clock)
+
+    assert (swept.fault, swept.mended, dead.exists()) == (Fault.TEMPORARY, Mended.DONE, False)
+    assert kept.states()["A9"] == "pending"
