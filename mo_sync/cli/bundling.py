@@ -19,6 +19,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from mo_sync.cli.amounts import amounts
 from mo_sync.cli.context import Context
 from mo_sync.cli.listing import masked
 from mo_sync.cli.output import plain
@@ -80,6 +81,7 @@ def _facts(context: Context, checks: Sequence[Any], now: datetime) -> Iterator[t
     yield "settings.json", _told(lambda: _settings(context))
     for name, question in (("status", _status), ("problems", _problems), ("failures", _failures)):
         yield f"{name}.json", _told(lambda question=question: _asked(context, question, now))  # type: ignore[misc]
+    yield "folders.json", _told(lambda: amounts(context.loaded().settings))
     for name, command in _COMMANDS.items():
         yield name, _said(command)
 

@@ -1,4 +1,4 @@
-"""What ``mo-sync doctor`` looks at: settings, tokens, folders, store, ledger, clock, gateway.
+"""What ``mo-sync doctor`` looks at on this machine: tokens, folders, store, ledger, clock.
 
 Every check is a small function of what is examined that answers with findings. It tries what the real work will do and
 leaves nothing behind that lasts. An error that a check does not expect among its findings is raised, and told as one.
@@ -10,7 +10,7 @@ import os
 import secrets
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -65,38 +65,39 @@ class Examined:
 LocalCheck = Callable[[Examined], Iterator[Check]]
 
 
-def examine(examined: Examined, checks: Sequence[tuple[str, LocalCheck]]) -> Iterator[Check]:
-    """The findings of all ``checks``, each as it comes. An error ends the check that raised it, and no other."""
-    for name, check in checks:
-        try:
-            yield from check(examined)
-        except MoSyncError as error:
-            yield of_error(name, error)
-        except OSError as error:
-            yield Check(name, "failed", error.strerror or str(error), "see the rights and the disk", out_of_reach=True)
+def examine(
+    examined: Examined,
+    checks: Sequence[tuple[str, LocalCheck]],
+    *,
+    around: Callable[[str, int], AbstractContextManager[object]] = lambda _, __: nullcontext(),
+) -> Iterator[Check]:
+    """The findings of all ``checks``, one check after the other. An error ends the check that raised it, and no other.
+
+    ``around`` is entered, with the name of a check and its place among them, while that is looked at.
+    """
+    for place, (name, check) in enumerate(checks):
+        with around(name, place):
+            found = _found(examined, name, check)
+        yield from found
+
+
+def _found(examined: Examined, name: str, check: LocalCheck) -> list[Check]:
+    found: list[Check] = []
+    try:
+        for one in check(examined):
+            found.append(one)  # noqa: PERF402  what came before an error is kept
+    except MoSyncError as error:
+        found.append(of_error(name, error))
+    except OSError as error:
+        summary = error.strerror or str(error)
+        found.append(Check(name, "failed", summary, "see the rights and the disk", out_of_reach=True))
+    return found
 
 
 def of_error(name: str, error: MoSyncError) -> Check:
     """An error of ours as a finding."""
     about = f"{error.item}: " if error.item else ""
     return Check(name, "failed", about + error.summary, error.hint or "", isinstance(error, OutOfReach))
-
-
-def configuration(examined: Examined) -> Iterator[Check]:
-    """The settings were read; this is about the file they came from."""
-    path = examined.loaded.path
-    if path is None:
-        yield Check("configuration", "ok", "there is no file; all of it comes from variables, credentials and defaults")
-        return
-    holds_secret = any(
-        name.endswith((".token", ".consumer_key", ".consumer_secret")) and origin.kind == "file"
-        for name, origin in examined.loaded.origins.items()
-    )
-    if holds_secret and (mode := _mode(path)) & stat.S_IROTH:
-        summary = f"{path} holds a secret, and anyone on this machine may read it ({mode:04o})"
-        yield Check("configuration", "warning", summary, f"chmod o-rwx {path}")
-        return
-    yield Check("configuration", "ok", str(path))
 
 
 def tokens(examined: Examined) -> Iterator[Check]:
@@ -204,7 +205,6 @@ def year(examined: Examined) -> Iterator[Check]:
 
 
 LOCAL: Sequence[tuple[str, LocalCheck]] = (
-    ("configuration", configuration),
     ("token", tokens),
     ("drop", drop),
     ("folders", overlap),

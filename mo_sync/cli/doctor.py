@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mo_sync.cli.checks import LOCAL, Check, Examined, examine, of_error
+from mo_sync.cli.atwork import at_work, dropped, rejected
+from mo_sync.cli.checks import LOCAL, Check, Examined, LocalCheck, examine, of_error
 from mo_sync.cli.context import Context, context_of
 from mo_sync.cli.output import Output, age
 from mo_sync.cli.refreshing import refreshing
 from mo_sync.cli.scanning import scanning
+from mo_sync.cli.secrecy import configuration, secret_files
 from mo_sync.clock import SystemClock
 from mo_sync.errors import ConfigurationError, ExitCode
 from mo_sync.gateway import Credentials, Gateway
@@ -44,10 +48,11 @@ def doctor(
     force: Annotated[bool, typer.Option("--force", help="Replace FILE if it is there.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Say it as one JSON document.")] = False,
 ) -> int:
-    """Check settings, tokens, folders, store, ledger, clock and gateway; say what to do about what is not right.
+    """Check settings, secrets, folders, store, ledger, clock, gateway and the work; say what to do about what is wrong.
 
-    --bundle also writes versions, settings, status, problems, the last week's failures and the service's log to an
-    archive: no token, no text of a message, no full number.
+    The work: what waits in the drop folder, daemons that went silent, problems, and how far the inboxes were seen.
+    --bundle also writes versions, settings, status, problems, the last week's failures, how much lies in each folder
+    and the service's log to an archive: no token, no text of a message, no full number.
 
     Exits with 0 when nothing failed (there may be warnings), 75 when what failed is out of reach just now, else 3.
 
@@ -56,7 +61,7 @@ def doctor(
     context = context_of(ctx)
     output = context.output(as_json=as_json)
     checks: list[Check] = []
-    for check in _findings(context):
+    for check in _findings(context, output):
         checks.append(check)
         _tell(output, check)
     _sum_up(output, checks)
@@ -112,7 +117,7 @@ def skew_s(header: str | None, now: datetime) -> float | None:
         return None
 
 
-def _findings(context: Context) -> Iterator[Check]:
+def _findings(context: Context, output: Output) -> Iterator[Check]:
     try:
         examined = Examined(context.loaded(), SystemClock())
     except SettingsInvalid as error:
@@ -122,7 +127,16 @@ def _findings(context: Context) -> Iterator[Check]:
     except ConfigurationError as error:
         yield of_error("configuration", error)
         return
-    yield from examine(examined, [*LOCAL, ("scanner", scanning), ("refresh", refreshing), ("gateway", gateway)])
+    yield from examine(examined, _CHECKS, around=partial(_waiting, output))
+
+
+@contextlib.contextmanager
+def _waiting(output: Output, name: str, place: int) -> Iterator[None]:
+    """A bar that says what is looked at; gone before that is told, since both go to the same terminal."""
+    with output.progress(f"looking at: {name}") as bar:
+        bar.advance(place)
+        bar.expect(len(_CHECKS) - place)
+        yield
 
 
 def _tell(output: Output, check: Check) -> None:
@@ -194,3 +208,17 @@ def _accepted(client: Gateway, application_id: str) -> Check:
         advice = "see gateway.base_url, and what stands between this machine and the gateway"
         return Check(name, "failed", trouble.reason, advice)
     return Check(name, "failed", trouble.reason, "try again later", out_of_reach=True)
+
+
+_CHECKS: Sequence[tuple[str, LocalCheck]] = (
+    ("configuration", configuration),
+    *LOCAL,
+    ("secrets", secret_files),
+    ("drop waiting", dropped),
+    ("drop rejected", rejected),
+    ("work", at_work),
+    ("scanner", scanning),
+    ("refresh", refreshing),
+    ("gateway", gateway),
+)
+"""What is looked at, in this order: what may take long comes last."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,9 +33,6 @@ def _one(check: str, application_id: str, section: Gateway | Application, creden
     except MoSyncError as error:
         yield of_error(check, error)
         return
-    for file in filter(None, (section.consumer_key_file, section.consumer_secret_file)):
-        if (mode := stat.S_IMODE(file.stat().st_mode)) & stat.S_IROTH:
-            yield Check(check, "warning", f"anyone on this machine may read {file} ({mode:04o})", f"chmod o-rwx {file}")
     yield _replaceable(check, section.token_file or Path())
 
 

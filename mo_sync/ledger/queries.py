@@ -175,6 +175,13 @@ def other_problems(ledger: Ledger, filters: Filters, *, limit: int | None) -> li
         return rows(connection, query.limit(limit), OtherProblem)
 
 
+def problem_counts(ledger: Ledger) -> dict[str, int]:
+    """How many there are of each kind of problem, attachments too."""
+    with ledger.read() as connection:
+        found = connection.execute(select(_PROBLEM.c.kind, func.count()).group_by(_PROBLEM.c.kind))
+        return {kind: count for kind, count in found}  # noqa: C416  rows are not pairs to a type checker
+
+
 def recorded(ledger: Ledger) -> dict[str, int]:
     """How many events and messages are recorded: what there is when there are no attachments."""
     with ledger.read() as connection:

@@ -27,9 +27,34 @@ def test_a_sound_ledger_is_ok_in_every_respect_and_unchanged(ledger: Ledger) -> 
 
     assert {finding.level for finding in findings} == {"ok"}
     assert found(ledger)["schema"] == ("ok", f"revision {HEAD}")
-    subjects = ["schema", "writing", "integrity", "journal"] if ledger.dialect == "sqlite" else ["schema", "server"]
+    subjects = (
+        ["schema", "writing", "integrity", "journal"] if ledger.dialect == "sqlite" else ["schema", "server", "writing"]
+    )
     assert [finding.subject for finding in findings] == subjects
     assert column(ledger, "select count(*) from message") == [5]
+    assert column(ledger, "select count(*) from cursor") == [0]
+
+
+def test_what_cannot_be_written_is_found_though_it_can_be_locked(ledger: Ledger) -> None:
+    """A lock was taken and nothing written: a table without rights, or a page that is damaged, went unnoticed."""
+    with ledger.begin() as connection:
+        if ledger.dialect == "sqlite":
+            refuse = "create trigger no before insert on cursor begin select raise(ignore); end"
+        else:
+            refuse = "create rule no as on insert to cursor do instead nothing"
+        connection.exec_driver_sql(refuse)
+
+    assert found(ledger)["writing"] == ("failed", "what is read is not what was written")
+
+
+def test_a_disk_that_is_nearly_full_is_a_warning(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    if ledger.dialect != "sqlite":
+        pytest.skip("a server knows of its own disk")
+    monkeypatch.setattr("mo_sync.ledger.checkup._free_bytes", lambda _: 5_000_000)
+
+    level, detail = found(ledger)["room"]
+
+    assert (level, detail.startswith("5 MB are free")) == ("warning", True)
 
 
 def test_a_damaged_index_is_found(tmp_path: Path, template_file: Path) -> None:

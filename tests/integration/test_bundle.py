@@ -17,6 +17,7 @@ from tests.site import Site
 SECRETS = ("sandbox-token", "4085550100", "my own words", "consumer-of-all-secrets")
 NAMES = {
     *("versions.json", "doctor.json", "settings.json", "status.json", "problems.json", "failures.json"),
+    "folders.json",
     *("log.txt", "units.txt", "disks.txt"),
 }
 
@@ -55,6 +56,14 @@ def test_a_bundle_holds_what_helps_and_no_secret(site: Site) -> None:
     assert documents["status.json"]["attachments"]["stored"] == 1
     assert [one["kind"] for one in documents["problems.json"]["others"]] == ["rejected event"]
     assert documents["failures.json"][0]["times"] >= 1
+    folders = documents["folders.json"]["folders"]
+    counts = {name: folder["files"] for name, folder in folders.items() if "files" in folder}
+    assert {name: counts[name] for name in ("drop", "drop/done", "drop/rejected")} == {
+        "drop": 0,
+        "drop/done": 2,
+        "drop/rejected": 2,
+    }
+    assert documents["folders.json"]["ledger"]["ledger.db"] > 0
     assert (site.root / "help.tar.gz").stat().st_mode & 0o007 == 0
 
 

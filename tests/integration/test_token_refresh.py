@@ -255,7 +255,7 @@ def test_doctor_says_whether_a_token_can_be_replaced_and_refreshes_none(site: Si
     unwell = site.run("doctor")
 
     assert f"ok       refresh           {site.root / 'token'} can be replaced by a new token" in well.stdout
-    assert "warning  refresh           anyone on this machine may read" in seen_by_all.stdout
+    assert "warning  secret gateway.consumer_secret_file anyone on this machine may read" in seen_by_all.stdout
     assert unwell.returncode == 3
     assert "failed   refresh           gateway.consumer_secret_file" in unwell.stdout
     assert "failed   access" in unwell.stdout
