@@ -18,7 +18,7 @@ from typing import Final
 
 from mo_sync.errors import UsageError
 
-__all__ = ["BeingWritten", "refuse_no_file", "sync_folder", "written"]
+__all__ = ["BeingWritten", "as_it_was", "refuse_no_file", "sync_folder", "written"]
 
 _MODE: Final = 0o640
 _NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
@@ -76,6 +76,15 @@ def refuse_no_file(target: Path) -> None:
         what = _WHAT.get(stat.S_IFMT(found.st_mode), "no plain file")
         hint = "name a file; of a link, what it leads to" if what == "a link" else "name a file"
         raise UsageError("target-no-file", f"{what} is there, which is not replaced", item=str(target), hint=hint)
+
+
+def as_it_was(target: Path, *, was_there: bool) -> str:
+    """What to say of ``target`` when it was not written.
+
+    >>> as_it_was(Path("copy.db"), was_there=False)
+    'there is no copy.db'
+    """
+    return f"{target} is as it was" if was_there else f"there is no {target}"
 
 
 def _locked(part: Path) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +16,9 @@ from mo_sync.cli.sparing import refuse_own
 from mo_sync.clock import SystemClock
 from mo_sync.errors import ExitCode
 from mo_sync.ledger import Ledger
-from mo_sync.ledger.backup import back_up
+from mo_sync.ledger.backup import Stopped, back_up
+from mo_sync.signals import heard
+from mo_sync.wholefile import as_it_was
 
 __all__ = ["backup"]
 
@@ -40,8 +43,13 @@ def backup(
     if target.is_dir():
         target /= f"ledger-{SystemClock().now():%Y%m%dT%H%M%SZ}.db"
     refuse_own(context, target)
-    done = 0
-    with Ledger.open_as_it_is(context.loaded().settings.ledger) as ledger, output.progress("pages") as bar:
+    done, stopped = 0, list[int]()
+    was_there = target.exists()
+    with (
+        Ledger.open_as_it_is(context.loaded().settings.ledger) as ledger,
+        output.progress("pages") as bar,
+        heard([signal.SIGINT, signal.SIGTERM], stopped.append),
+    ):
 
         def told(pages: int, of: int) -> None:
             nonlocal done
@@ -49,7 +57,18 @@ def backup(
             bar.expect(of - pages)
             done = pages
 
-        copied = back_up(ledger, target, replace=force, told=told)
+        try:
+            copied = back_up(
+                ledger,
+                target,
+                replace=force,
+                told=told,
+                checking=lambda: bar.begin("reading the copy through"),
+                stop=lambda: bool(stopped),
+            )
+        except Stopped:
+            output.warn(f"nothing of the copy is left; {as_it_was(target, was_there=was_there)}")
+            return 128 + stopped[0]
     if output.as_json:
         output.json(asdict(copied))
         return ExitCode.SETTLED

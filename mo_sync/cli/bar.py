@@ -71,6 +71,12 @@ class Bar:
         if self._progress is not None and self._task is not None and total:
             self._progress.update(self._task, total=total)
 
+    def begin(self, label: str) -> None:
+        """Something else from here on, of which it is not known how much there is."""
+        self._done = 0
+        if self._progress is not None and self._task is not None:
+            self._progress.reset(self._task, description=label, total=None)
+
     def write(self, text: str) -> None:
         """Whole lines, for the log."""
         if self._progress is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,9 +19,9 @@ from mo_sync.cli.listing import masked
 from mo_sync.cli.output import Output, printable
 from mo_sync.cli.sparing import refuse_own
 from mo_sync.errors import ExitCode, OutOfReach, UsageError
-from mo_sync.ledger.exports import HEEDED, Kind, columns_of, streamed
+from mo_sync.ledger.exports import HEEDED, Kind, columns_of, how_many, streamed
 from mo_sync.ledger.filters import Filters
-from mo_sync.wholefile import written
+from mo_sync.wholefile import as_it_was, written
 
 __all__ = ["export"]
 
@@ -65,9 +65,9 @@ def export(
         return ExitCode.SETTLED
     refuse_own(context, to_file)
     with (
-        _rows(context, kind, filters, reveal=reveal) as rows,
         output.progress(kind.value) as bar,
-        _written(to_file, replace=force) as part,
+        _rows(context, kind, filters, reveal=reveal, expect=bar.expect if output.shows_progress else None) as rows,
+        _written(output, to_file, replace=force) as part,
     ):
         _write(part, form, columns, rows, bar)
     output.result(str(to_file))
@@ -75,9 +75,15 @@ def export(
 
 
 @contextlib.contextmanager
-def _rows(context: Context, kind: Kind, filters: Filters, *, reveal: bool) -> Iterator[Iterator[dict[str, Any]]]:
-    with context.ledger() as ledger, streamed(ledger, kind, filters) as found:
-        yield (row if reveal else _veiled(row) for row in found)
+def _rows(
+    context: Context, kind: Kind, filters: Filters, *, reveal: bool, expect: Callable[[int], object] | None = None
+) -> Iterator[Iterator[dict[str, Any]]]:
+    """``expect`` is told how many there are, which takes its time to count."""
+    with context.ledger() as ledger:
+        if expect is not None:
+            expect(how_many(ledger, kind, filters))
+        with streamed(ledger, kind, filters) as found:
+            yield (row if reveal else _veiled(row) for row in found)
 
 
 def _veiled(row: dict[str, Any]) -> dict[str, Any]:
@@ -113,10 +119,14 @@ def _write(part: Path, form: Form, columns: Mapping[str, type], rows: Iterable[M
 
 
 @contextlib.contextmanager
-def _written(target: Path, *, replace: bool) -> Iterator[Path]:
+def _written(output: Output, target: Path, *, replace: bool) -> Iterator[Path]:
+    was_there = target.exists()
     try:
         with written(target, replace=replace) as part:
             yield part
+    except KeyboardInterrupt:
+        output.warn(f"nothing of the list is left; {as_it_was(target, was_there=was_there)}")
+        raise
     except FileExistsError as error:
         hint = "name another file; --force replaces it"
         raise UsageError("export-exists", "something is there already", item=str(target), hint=hint) from error

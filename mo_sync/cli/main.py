@@ -114,7 +114,7 @@ def run(arguments: Sequence[str]) -> int:
     finally:
         _let_go_of_output()
     if result == _INTERRUPTED:
-        telling.say("interrupted", "stopped by the keyboard; what was not finished is done next time", _INTERRUPTED)
+        telling.say("interrupted", "stopped by the keyboard; nothing that was recorded is lost", _INTERRUPTED)
     return int(result) if isinstance(result, int) else ExitCode.SETTLED
 
 

@@ -16,8 +16,10 @@ from mo_sync.ledger.ledger import Ledger
 from mo_sync.settings.paths import BESIDE
 from mo_sync.wholefile import sync_folder, written
 
-__all__ = ["BackedUp", "back_up"]
+__all__ = ["BackedUp", "Stopped", "back_up"]
 
+_STEPS: Final = 100_000
+"""So many of SQLite's own steps between two looks whether somebody wants it to stop: some milliseconds."""
 _PAGES: Final = 2_000
 _PATIENCE_S: Final = 1.0
 _TABLES: Final = ("event", "message", "attachment", "attempt")
@@ -38,11 +40,14 @@ def back_up(
     *,
     replace: bool = False,
     told: Callable[[int, int], object] = lambda _, __: None,
+    checking: Callable[[], object] = lambda: None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> BackedUp:
     """Copy the ledger as it is at this moment to ``target``, by SQLite's own online backup.
 
     The copy is made beside it under a hidden name, read through (integrity and foreign keys), synced, and renamed; what
-    goes wrong leaves nothing behind. ``told`` is called with the pages that are done and those there are. Raises
+    goes wrong leaves nothing behind. ``told`` is called with the pages that are done and those there are, ``checking``
+    when the copy begins to be read through, ``stop`` is asked all the time. Raises Stopped, and nothing is left;
     UsageError when something is there already (and not to be replaced), and for a ledger on PostgreSQL; OutOfReach when
     the copy cannot be written, or somebody has the one open that it is to replace; LedgerOutOfReach ``backup-damaged``
     when it is not sound: then neither is the ledger.
@@ -56,8 +61,9 @@ def back_up(
         with written(target, replace=replace) as part:
             _clear_beside(target, replace=replace)
             with ledger.read() as connection:
-                _copy(connection, part, told)
-            rows = _checked(part)
+                _copy(connection, part, told, stop)
+            checking()
+            rows = _checked(part, stop)
             size = part.stat().st_size
             _clear_beside(target, replace=replace)  # somebody may have looked into the old one meanwhile
     except FileExistsError as error:
@@ -112,18 +118,38 @@ def _in_use(target: Path, why: str) -> OutOfReach:
     return OutOfReach("backup-in-use", f"it cannot be replaced ({why})", item=str(target), hint=hint)
 
 
-def _copy(connection: Connection, part: Path, told: Callable[[int, int], object]) -> None:
+class Stopped(Exception):
+    """Somebody asked for it."""
+
+
+def _copy(connection: Connection, part: Path, told: Callable[[int, int], object], stop: Callable[[], bool]) -> None:
     """Inside of the reader's transaction: so that all of it is from one moment, and no writer has it begin again."""
     connection.exec_driver_sql("select count(*) from event").scalar_one()  # from here on the moment stands
     source: sqlite3.Connection = connection.connection.dbapi_connection  # type: ignore[assignment]
+
+    def progress(_: int, left: int, pages: int) -> None:
+        if stop():
+            raise Stopped
+        told(pages - left, pages)
+
     with closing(sqlite3.connect(part)) as copy:
-        source.backup(copy, pages=_PAGES, progress=lambda _, left, pages: told(pages - left, pages), sleep=0)
+        source.backup(copy, pages=_PAGES, progress=progress, sleep=0)
         # One file, that can be carried anywhere; mo-sync turns the log on again when it opens it.
         copy.execute("pragma journal_mode=delete")
 
 
-def _checked(part: Path) -> dict[str, int]:
+def _checked(part: Path, stop: Callable[[], bool]) -> dict[str, int]:
+    try:
+        return _read_through(part, stop)
+    except sqlite3.OperationalError as error:
+        if stop():
+            raise Stopped from error
+        raise
+
+
+def _read_through(part: Path, stop: Callable[[], bool]) -> dict[str, int]:
     with closing(sqlite3.connect(f"{part.absolute().as_uri()}?mode=ro", uri=True)) as copy:
+        copy.set_progress_handler(lambda: int(stop()), _STEPS)
         answers = [str(row[0]) for row in copy.execute("pragma integrity_check(3)")]
         strangers = copy.execute("pragma foreign_key_check").fetchone()
         if answers != ["ok"] or strangers is not None:

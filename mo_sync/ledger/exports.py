@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Column, Integer, Select, select
+from sqlalchemy import Column, Integer, Select, func, select
 from sqlalchemy.sql import ColumnElement
 
 from mo_sync.ledger.filters import Filters, matching, sent
@@ -60,6 +60,13 @@ def streamed(ledger: Ledger, kind: Kind, filters: Filters) -> Iterator[Iterator[
     with ledger.read() as connection:
         found = connection.execution_options(yield_per=_AT_ONCE[kind.value]).execute(query)
         yield (dict(zip(names, row, strict=True)) for row in found)
+
+
+def how_many(ledger: Ledger, kind: Kind, filters: Filters) -> int:
+    """How many rows match just now: for who wants to show how far he is. Raises LedgerOutOfReach."""
+    with ledger.read() as connection:
+        query = select(func.count()).select_from(_query(kind, filters).order_by(None).subquery())
+        return int(connection.execute(query).scalar_one())
 
 
 def _columns(kind: Kind) -> list[Column[Any]]:

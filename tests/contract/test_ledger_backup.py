@@ -14,7 +14,7 @@ import pytest
 
 from mo_sync.errors import MoSyncError, OutOfReach, UsageError
 from mo_sync.ledger import Ledger, backup
-from mo_sync.ledger.backup import back_up
+from mo_sync.ledger.backup import Stopped, back_up
 from mo_sync.settings import Ledger as LedgerSettings
 from tests import mounts
 from tests.ledgers import announced, column, recorded
@@ -231,3 +231,24 @@ def test_sqlites_own_program_finds_the_copy_sound(filed: Ledger, tmp_path: Path)
     command = ["sqlite3", "-readonly", str(tmp_path / "copy.db"), "pragma integrity_check; select count(*) from event"]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert said.split() == ["ok", "50"]
+
+
+@pytest.mark.parametrize("where", ["copying", "checking"])
+def test_a_stop_is_heard_while_it_is_copied_and_checked_and_leaves_nothing(
+    filed: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """The look through a large copy takes minutes, in which Python hears of no signal."""
+    monkeypatch.setattr(backup, "_STEPS", 10)
+    stopped: list[str] = []
+    reached = {where: lambda *_: stopped.append(where)}
+
+    with pytest.raises(Stopped):
+        back_up(
+            filed,
+            tmp_path / "copy.db",
+            told=reached.get("copying", lambda *_: None),
+            checking=reached.get("checking", lambda: None),
+            stop=lambda: bool(stopped) or where == "copying",
+        )
+
+    assert [path.name for path in tmp_path.glob("*copy*")] == []
