@@ -186,13 +186,24 @@ def ledger(examined: Examined) -> Iterator[Check]:
     """The ledger opens, is at the level that this program knows, and is sound."""
     settings = examined.settings.ledger
     file = ledger_file(examined.settings)
-    if file is not None and not file.exists():
+    if file is not None and _is_missing(file):
         yield Check("ledger", "failed", f"{file} does not exist", "mo-sync init makes it")
         return
     with Ledger.open(settings, migrate=False) as opened:
         yield Check("ledger", "ok", opened.name)
         for finding in check_up(opened):
             yield Check(f"ledger {finding.subject}", finding.level, finding.detail, finding.hint)
+
+
+def _is_missing(file: Path) -> bool:
+    """What may not be looked at is there, as far as anybody can tell."""
+    try:
+        file.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def year(examined: Examined) -> Iterator[Check]:

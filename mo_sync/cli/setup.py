@@ -165,7 +165,7 @@ def _make_ledger(settings: Settings, done: _Done) -> None:
     from mo_sync.ledger import Ledger
 
     file = ledger_file(settings)
-    existed = file is None or file.exists()
+    existed = file is None or os.path.exists(file)  # noqa: PTH110  without rights Path.exists raises
     older = _is_older(settings)
     with Ledger.open(settings.ledger) as ledger:
         what = str(file or ledger.name)

@@ -13,6 +13,7 @@ from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 
 from mo_sync.errors import ConfigurationError, LedgerOutOfReach
 from mo_sync.ledger.dialect import ALONE, driver_code, trouble_of
+from mo_sync.ledger.obstacles import obstacle
 from mo_sync.ledger.ownfile import watch
 from mo_sync.settings import Ledger as LedgerSettings
 
@@ -89,8 +90,9 @@ def shown(url: URL) -> str:
     return url.update_query_dict(hidden).render_as_string(hide_password=True)
 
 
-def translated(error: sa.SQLAlchemyError, item: str) -> LedgerOutOfReach | None:
-    """Our error for one of SQLAlchemy's, if it means that the ledger is out of reach; None for all others.
+def translated(error: sa.SQLAlchemyError, item: str, *, file: Path | None = None) -> LedgerOutOfReach | None:
+    """Our error for one of SQLAlchemy's, if it means that the ledger is out of reach; None for all others. SQLite's
+    ``file`` is looked at to say more.
 
     The driver's code decides, where there is one: drivers also call a wrong statement, or a value that is too long for
     an index, "operational", and one such event must not pass for a ledger that is gone.
@@ -100,7 +102,12 @@ def translated(error: sa.SQLAlchemyError, item: str) -> LedgerOutOfReach | None:
     if code is None and driver_code(original) is None:
         kind = next((cls for cls in type(error).__mro__ if cls in FOREIGN_ERRORS), None)
         code = FOREIGN_ERRORS[kind] if kind is not None else None
-    return LedgerOutOfReach(code, _SENTENCES[code], item=item, hint=_HINTS[code]) if code else None
+    if code is None:
+        return None
+    seen = obstacle(code, file) if file is not None else None
+    if seen is not None:
+        return LedgerOutOfReach(seen.code, seen.summary, item=item, hint=seen.hint)
+    return LedgerOutOfReach(code, _SENTENCES[code], item=item, hint=_HINTS[code])
 
 
 def _url(text: str) -> URL:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -34,6 +35,7 @@ class Ledger:
         self._engine = engine
         self.name = shown(engine.url)
         self.dialect = engine.dialect.name
+        self._file = Path(str(engine.url.database)) if self.dialect == "sqlite" else None
         # SQLite has one writer at a time anyway: threads that queue here do not fight for the file's lock.
         self._writer = threading.Lock() if self.dialect == "sqlite" else contextlib.nullcontext()
 
@@ -118,7 +120,7 @@ class Ledger:
         try:
             yield
         except SQLAlchemyError as error:
-            ours = translated(error, self.name)
+            ours = translated(error, self.name, file=self._file)
             if ours is None:
                 raise
             raise ours from error

@@ -14,6 +14,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, event
 
 from mo_sync.errors import LedgerOutOfReach
+from mo_sync.ledger.obstacles import obstacle
 
 __all__ = ["missing", "still_there", "watch"]
 
@@ -79,7 +80,11 @@ def _refuse_nothing(path: Path) -> None:
 
 
 def _look(path: Path, known: tuple[int, int] | None) -> None:
-    if _identity(path) != known:
+    found = _identity(path)
+    seen = obstacle("ledger-gone", path) if found is None else None
+    if seen is not None and seen.code == "ledger-forbidden":
+        raise LedgerOutOfReach(seen.code, seen.summary, item=str(path), hint=seen.hint)
+    if found != known:
         hint = "stop mo-sync before its ledger is moved or restored; put it back, or start mo-sync anew"
         summary = "its file was moved, removed or replaced while it was open"
         raise LedgerOutOfReach("ledger-gone", summary, item=str(path), hint=hint)

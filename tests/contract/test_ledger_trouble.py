@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import pwd
 import shutil
@@ -173,8 +174,10 @@ def test_a_lock_that_lasts_longer_than_our_patience_is_told_and_nothing_is_writt
         recorded(ledger, *items(1))
         with ledger.begin() as connection:
             connection.exec_driver_sql("update attachment set attempts = 7")
-            with pytest.raises(LedgerOutOfReach, match="ledger-locked"), other.begin() as late:
+            with pytest.raises(LedgerOutOfReach, match="ledger-locked") as caught, other.begin() as late:
                 late.exec_driver_sql("update attachment set attempts = 9")
+        if house.kind == "sqlite":  # by hand, perhaps, in another terminal: who that is can be seen
+            assert f"`fuser -v {house.url.removeprefix('sqlite:///')}`" in str(caught.value.hint)
         assert not in_transaction()
         assert column(other, "select attempts from attachment") == [7]
         with other.begin() as connection:
@@ -239,11 +242,12 @@ def as_nobody(work: Callable[[], None]) -> None:
     ("file_mode", "folder_mode", "codes"),
     [
         (0o444, 0o777, {"ledger-read-only"}),
-        (0o666, 0o555, {"ledger-read-only", "ledger-gone"}),
-        (0o444, 0o555, {"ledger-read-only", "ledger-gone"}),
-        (0o000, 0o777, {"ledger-gone"}),
+        (0o666, 0o555, {"ledger-read-only", "ledger-forbidden"}),
+        (0o444, 0o555, {"ledger-read-only", "ledger-forbidden"}),
+        (0o000, 0o777, {"ledger-forbidden"}),
+        (0o666, 0o000, {"ledger-forbidden"}),
     ],
-    ids=["file", "folder", "both", "closed file"],
+    ids=["file", "folder", "both", "closed file", "closed folder"],
 )
 def test_a_ledger_that_may_not_be_written_is_told(
     reachable: Path, template_file: Path, file_mode: int, folder_mode: int, codes: set[str]
@@ -261,6 +265,10 @@ def test_a_ledger_that_may_not_be_written_is_told(
             recorded(ledger, announced("E1"))
         assert caught.value.code in codes, caught.value
         assert str(path) in str(caught.value)
+        shut = path if file_mode in (0o444, 0o000) else folder
+        assert f" {shut} (" in caught.value.summary
+        assert caught.value.summary.startswith("nobody may not ")
+        assert "sudo -u root" in str(caught.value.hint)
 
     as_nobody(work)
     folder.chmod(0o755)
@@ -275,9 +283,12 @@ def test_a_full_disk_is_told_and_the_work_goes_on_when_there_is_room(tmp_path: P
         free = os.statvfs(disk)
         ballast.write_bytes(b"x" * (free.f_bavail * free.f_frsize - 16_384))
 
-        with pytest.raises(LedgerOutOfReach, match="ledger-full"):
+        with pytest.raises(LedgerOutOfReach, match=f"ledger-full: .*what {disk} lies on is full.*df -h {disk}"):
             for n in range(100):
                 recorded(ledger, *(announced(f"F{n}-{k}", f"N{n}-{k}", [f"B{n}-{k}"]) for k in range(20)))
+        with pytest.raises(LedgerOutOfReach, match=f"what {disk} lies on is full"), opened(disk / "another.db"):
+            raise AssertionError("there is no room for one")
+        gc.collect()  # what could not be set up is closed with it, and the disk can be unmounted
         held = one(ledger, "select count(*) n from message")["n"]
         assert held >= 10
         assert held % 20 == 10
