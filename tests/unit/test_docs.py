@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -118,14 +119,46 @@ def test_the_help_tells_every_exit_code_and_no_other() -> None:
     assert [int(code) for code in re.findall(r"^ +(\d+) ", told, re.MULTILINE)] == [*sorted(ExitCode), INTERRUPTED]
 
 
-def test_log_events_that_the_operations_page_explains_are_logged() -> None:
+def explained() -> list[str]:
+    """The names of the log's events in the table of the operations page."""
     table = section(DOCS / "operations.md", "Reading the log")
-    named = [
+    return [
         name for first in re.findall(r"^\| (`.+?) \|", table, re.MULTILINE) for name in re.findall(r"`(.+?)`", first)
     ]
 
+
+def test_log_events_that_the_operations_page_explains_are_logged() -> None:
+    named = explained()
+
     assert len(named) > 10
+    assert len(named) == len(set(named))
     assert [name for name in named if name not in logged()] == []
+
+
+def said_at_warning() -> set[str]:
+    """The events that are logged at warning or above, where their name stands in the call itself."""
+    calls = (
+        node
+        for path in (ROOT / "mo_sync").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args
+    )
+    return {
+        call.args[0].value
+        for call in calls
+        if isinstance(call.func, ast.Attribute)
+        and call.func.attr in ("warning", "error", "exception", "critical")
+        and ast.unparse(call.func.value) == "_log"
+        and isinstance(call.args[0], ast.Constant)
+    }
+
+
+def test_every_event_that_is_logged_at_warning_or_above_is_explained() -> None:
+    """Whoever is woken by one looks for it there."""
+    said = said_at_warning()
+
+    assert len(said) > 50
+    assert sorted(said - set(explained())) == []
 
 
 def test_the_operations_page_installs_in_five_lines_all_that_lies_in_systemd() -> None:

@@ -33,6 +33,7 @@ __all__ = ["InboxFeed", "Looked"]
 
 _log = structlog.get_logger(__name__)
 
+_RECOVERED: Final = "inbox.recovered"
 _FILL_S: Final = 600.0
 _LATE: Final = timedelta(minutes=15)
 _AHEAD: Final = timedelta(days=1)
@@ -142,7 +143,7 @@ class InboxFeed:
             floor = self._floor(span.since)
             asked_for = span if span.until < now else Span(span.since, now + _AHEAD)
             reading = self._reader.read(scope, asked_for, source=f"inbox:{scope.name}", floor=floor, stop=stop)
-            looked += self._told(scope, reading, was="recovered")
+            looked += self._told(scope, reading, was=_RECOVERED)
             if reading.trouble is not None:
                 return looked
             self._note_differences(scope, span, reading)
@@ -164,7 +165,7 @@ class InboxFeed:
             floor = self._floor(place.left.since)
             source = f"backfill:{scope.name}"
             reading = self._reader.read(scope, span, source=source, floor=floor, stop=stop, between=between)
-            looked += self._told(scope, reading, was="backfilled")
+            looked += self._told(scope, reading, was="inbox.backfilled")
             if reading.trouble is not None:
                 break
             length_s = next_length_s(length_s, reading.pages)
@@ -182,11 +183,11 @@ class InboxFeed:
         """Say what a reading brought; what is wrong with an inbox is kept in the ledger until it is not any more."""
         missing, now = reading.taken.missing, self._clock.now()
         late = sum(one.since is not None and one.since < now - _LATE for one in missing)
-        if late and was == "recovered":
+        if late and was == _RECOVERED:
             hint = "nobody announced them: see whether the webhook is up (docs/inbox.md)"
             _log.warning("inbox.recovered", inbox=scope.name, messages=len(missing), late=late, hint=hint)
         elif missing:
-            _log.info(f"inbox.{was}", inbox=scope.name, messages=len(missing))
+            _log.info(was, inbox=scope.name, messages=len(missing))
         looked = Looked(int(reading.trouble is None), reading.taken.receipt, len(missing))
         if isinstance(reading.trouble, Failed):
             reason = reading.trouble.reason
