@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated
 
@@ -24,6 +25,7 @@ from mo_sync.ledger.queries import Story
 from mo_sync.ledger.veil import ERASED
 from mo_sync.presence import worker_name
 from mo_sync.readings import addressed_channel
+from mo_sync.signals import heard
 from mo_sync.store import open_store
 from mo_sync.upkeep.erase import Report
 from mo_sync.upkeep.erase import erase as erase_all
@@ -43,8 +45,8 @@ class _Done:
     reason: str | None
     report: Report
     copies: list[str]
-    bytes: int
     vacuumed: bool
+    stopped: list[int] = field(default_factory=list)
 
     @property
     def something(self) -> bool:
@@ -53,8 +55,10 @@ class _Done:
         return bool(report.messages or report.attachments or report.events or report.files or self.copies)
 
     @property
-    def exit_code(self) -> ExitCode:
+    def exit_code(self) -> int:
         """Whether the same command has to be given again."""
+        if self.stopped:
+            return 128 + self.stopped[0]
         if not self.report.left:
             return ExitCode.SETTLED
         nothing = self.report.out_of_reach and not self.something
@@ -140,29 +144,38 @@ def _story(ledger: Ledger, name: str) -> Story:
 def _agreed(output: Output, chosen: Scope, *, yes: bool) -> bool:
     if yes or not (chosen.messages or chosen.attachments or chosen.events):
         return True
-    if not (sys.stdin.isatty() and output.terminal):
+    if not (sys.stdin.isatty() and output.err.isatty()):  # where the question stands; the report may go to a file
         raise UsageError("not-agreed", "nothing is erased without --yes here", hint="--dry-run says what would be")
-    typer.echo(f"{_words(chosen)} will be erased for good.", err=True)
-    return typer.confirm("Go on?", err=True)
+    return typer.confirm(f"erase {_words(chosen)} for good?", err=True)
 
 
 def _erased(context: Context, ledger: Ledger, chosen: Scope, names: set[str], by: By, *, vacuum: bool) -> _Done:
+    """By the first Ctrl-C it ends between two messages; the copies of events are then left to the next time."""
     settings, clock = context.loaded().settings, SystemClock()
     store = open_store(settings.store, worker=worker_name())
     copies: list[str] = []
-    try:
-        with context.output().progress("messages and attachments") as bar:
-            bar.expect(len(chosen.messages) + len(chosen.attachments))
-            report = erase_all(
-                ledger, store, chosen, by=by, clock=clock, patience_s=_PATIENCE_S, told=lambda: bar.advance(1)
-            )
-    finally:
-        store.close()
-    if settings.drop.path is not None and names:
-        copies, left = remove_copies(settings.drop.path, names)
-        report.left |= left
-    vacuumed = _tidied(ledger, report, compact=vacuum) and vacuum
-    return _Done(clock.now(), by.who or "", by.reason, report, copies, chosen.bytes, vacuumed)
+    stopped: list[int] = []
+    with heard([signal.SIGINT, signal.SIGTERM], stopped.append):
+        try:
+            with context.output().progress("messages and attachments") as bar:
+                bar.expect(len(chosen.messages) + len(chosen.attachments))
+                report = erase_all(
+                    ledger,
+                    store,
+                    chosen,
+                    by=by,
+                    clock=clock,
+                    patience_s=_PATIENCE_S,
+                    stop=lambda: bool(stopped),
+                    told=lambda: bar.advance(1),
+                )
+        finally:
+            store.close()
+        if settings.drop.path is not None and names and not stopped:
+            copies, left = remove_copies(settings.drop.path, names)
+            report.left |= left
+        vacuumed = _tidied(ledger, report, compact=vacuum and not stopped) and vacuum and not stopped
+    return _Done(clock.now(), by.who or "", by.reason, report, copies, vacuumed, stopped)
 
 
 def _tidied(ledger: Ledger, report: Report, *, compact: bool) -> bool:
@@ -178,18 +191,25 @@ def _tidied(ledger: Ledger, report: Report, *, compact: bool) -> bool:
 
 def _words(chosen: Scope) -> str:
     told = [
-        counted(len(found), name)
-        for name, found in (("message", chosen.messages), ("attachment", chosen.attachments), ("event", chosen.events))
-        if found
+        counted(count, name)
+        for name, count in (
+            ("message", len(chosen.messages)),
+            ("attachment", chosen.attachments_in_all),
+            ("event", chosen.events_in_all),
+            ("file", chosen.files),
+        )
+        if count
     ]
-    files = f" with {counted(chosen.files, 'file')} ({bytes_text(chosen.bytes)})" if chosen.files else ""
-    return " and ".join(told or ["nothing"]) + files
+    if not told:
+        return "nothing"
+    size = f" ({bytes_text(chosen.bytes)})" if chosen.files else ""
+    return " and ".join(filter(None, (", ".join(told[:-1]), told[-1]))) + size
 
 
 def _tell_scope(output: Output, chosen: Scope, *, dry_run: bool) -> None:
     if output.as_json:
-        counts = {"messages": len(chosen.messages), "attachments": len(chosen.attachments)}
-        counts |= {"events": len(chosen.events), "files": chosen.files, "bytes": chosen.bytes}
+        counts = {"messages": len(chosen.messages), "attachments": chosen.attachments_in_all}
+        counts |= {"events": chosen.events_in_all, "files": chosen.files, "bytes": chosen.bytes}
         output.json({"erased": False, "dry_run": dry_run, **counts})
     else:
         output.say(f"{_words(chosen)} would be erased" if dry_run else "nothing was erased")
@@ -211,10 +231,11 @@ def _tell(output: Output, done: _Done) -> None:
                 "copies": len(done.copies),
                 "vacuumed": done.vacuumed,
                 "left": report.left,
+                "whole": not done.stopped,
             }
         )
         return
-    if not done.something:
+    if not (done.something or done.stopped):
         why = "" if report.left else ": there is nothing of it, or it was erased before"
         output.say(f"nothing was erased{why}")
     else:
@@ -225,7 +246,9 @@ def _tell(output: Output, done: _Done) -> None:
         )
     for name, why in report.left.items():
         output.warn(f"left: {name}: {why}")
-    if report.left:
+    if done.stopped:
+        output.warn("interrupted: the same command again does the rest, copies of events in the drop folder too")
+    elif report.left:
         output.say("the same command again does what is left")
     elif not done.vacuumed:
         output.say("unused pages of the ledger may hold traces: --vacuum writes it anew")

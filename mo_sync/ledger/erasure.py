@@ -63,13 +63,18 @@ _UNREAD: Final = (event.c.message_id.is_(None), event.c.state.in_(("rejected", "
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What an erasure is about: whole messages, attachments of others, and events that announce none of ours."""
+    """What an erasure is about: whole messages, attachments of others, and events that announce none of ours.
+
+    ``attachments_in_all`` and ``events_in_all`` count those of the messages too.
+    """
 
     messages: tuple[str, ...]
     attachments: tuple[str, ...]
     events: tuple[int, ...]
     files: int
     bytes: int
+    attachments_in_all: int = 0
+    events_in_all: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +106,17 @@ def scope(
         alone = attachment.c.id.in_(attachment_ids), attachment.c.message_id.not_in(whole), not_(is_in(State.ERASED))
         attachments = tuple(connection.execute(select(attachment.c.id).where(*alone)).scalars())
         theirs = or_(attachment.c.id.in_(attachments), attachment.c.message_id.in_(whole))
-        sums = select(func.count(), func.coalesce(func.sum(attachment.c.size), 0))
-        files, size = connection.execute(sums.where(theirs, attachment.c.location.is_not(None))).one()
+        there, wanted = attachment.c.location.is_not(None), not_(is_in(State.ERASED))
+        size = func.coalesce(func.sum(attachment.c.size).filter(there), 0)
+        sums = select(func.count().filter(wanted), func.count().filter(there), size).where(theirs)
+        in_all, files, size_bytes = connection.execute(sums).one()
+        owners = select(attachment.c.message_id).where(attachment.c.id.in_(attachments))
+        told = select(event.c.id).where(event.c.message_id.in_(whole.union(owners)))
+        announcing = connection.execute(select(func.count()).select_from(told.subquery())).scalar_one()
         named = select(event.c.id).where(event.c.event_key.in_(event_keys), *_UNREAD)
         events = {*connection.execute(named).scalars(), *_naming(connection, sender)}
-    return Scope(messages, attachments, tuple(sorted(events)), int(files), int(size))
+    sizes = int(files), int(size_bytes), int(in_all), len(events) + int(announcing)
+    return Scope(messages, attachments, tuple(sorted(events)), *sizes)
 
 
 def erase_message(ledger: Ledger, message_id: str, by: By, *, now: datetime) -> Erased:

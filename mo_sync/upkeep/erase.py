@@ -63,13 +63,15 @@ def erase(
     by: By,
     clock: Clock,
     patience_s: float,
+    stop: Callable[[], bool] = lambda: False,
     told: Callable[[], object] = lambda: None,
 ) -> Report:
     """Erase what ``scope`` names: first the rows of all of it, then the files.
 
     What is being fetched is waited for, ``patience_s`` seconds in all, and left if it is not done by then. ``told`` is
     called after each message and each single attachment; what it raises ends the work, and what was erased stays so.
-    A ledger or a store out of reach is told with what is left. A second call does what is left.
+    ``stop`` is asked before each, and ends it in good order. A ledger or a store out of reach is told with what is
+    left. A second call does what is left.
     """
     report, until_s = Report(), clock.monotonic() + patience_s
 
@@ -82,11 +84,13 @@ def erase(
     try:
         for wanted, deed in ((scope.messages, whole), (scope.attachments, single)):
             for name in wanted:
-                report.add(_when_idle(deed, name, clock, until_s))
+                if stop():
+                    break
+                report.add(_when_idle(deed, name, clock, until_s, stop))
                 told()
-        if scope.events:
+        if scope.events and not stop():
             report.events += erase_unread(ledger, scope.events, now=clock.now())
-        _finish(ledger, store, report)
+        _finish(ledger, store, report, stop=stop)
     except OutOfReach as trouble:
         report.leave(trouble)
     return report
@@ -147,9 +151,11 @@ def _refuse_an_empty_store(ledger: Ledger, store: Store, sought: Collection[str]
         raise looks_empty(lost, len(sought), anyway="mo-sync ledger verify --repair --force")
 
 
-def _when_idle(deed: Callable[[str], Erased], name: str, clock: Clock, until_s: float) -> Erased:
+def _when_idle(
+    deed: Callable[[str], Erased], name: str, clock: Clock, until_s: float, stop: Callable[[], bool]
+) -> Erased:
     erased = deed(name)
-    while erased.busy and clock.monotonic() < until_s:
+    while erased.busy and clock.monotonic() < until_s and not stop():
         clock.wait(threading.Event(), _ASK_AGAIN_S)
         erased = deed(name)
     return erased

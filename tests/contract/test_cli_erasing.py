@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -155,3 +157,57 @@ def test_the_report_says_how_far_it_came_when_the_ledger_went_in_the_middle(
 def test_what_is_no_number_is_refused(filled: Ledger, erase: Ask, number: str) -> None:
     with pytest.raises(UsageError, match="number-not-understood"):
         erase("--from", number)
+
+
+def test_what_would_go_is_counted_in_all(filled: Ledger, erase: Ask) -> None:
+    told = erase("--from", ANNA, "--dry-run").document
+
+    size = told.pop("bytes")
+    assert size > 0
+    assert told == {"erased": False, "dry_run": True, "messages": 2, "attachments": 2, "events": 2, "files": 2}
+
+
+@pytest.mark.parametrize(("typed", "left"), [("y\n", 0), ("n\n", 2), ("\n", 2)])
+def test_somebody_at_the_keyboard_is_asked_also_when_the_report_goes_elsewhere(
+    filled: Ledger, house: House, tmp_path: Path, typed: str, left: int
+) -> None:
+    told = call(house.url, tmp_path, "ledger", "erase", "--from", ANNA, "--json", typed=typed)
+
+    assert "erase 2 messages, 2 attachments, 2 events and 2 files" in told.err
+    assert "[y/N]" in told.err
+    assert told.document["erased"] is (left == 0)
+    assert column(filled, "select count(*) from message where from_address is not null") == [left]
+
+
+def test_who_cannot_be_asked_says_yes_beforehand(filled: Ledger, house: House, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="not-agreed"):
+        call(house.url, tmp_path, "ledger", "erase", "--from", ANNA)
+
+    assert column(filled, "select count(*) from message where from_address is not null") == [2]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_who_is_interrupted_says_what_was_erased_and_does_the_rest_the_next_time(
+    filled: Ledger, erase: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: int
+) -> None:
+    heard: list[Callable[[int], object]] = []
+
+    @contextlib.contextmanager
+    def hearing(numbers: Sequence[int], act: Callable[[int], object]) -> Iterator[None]:
+        heard.extend([act] if number in numbers else [])
+        yield
+
+    def interrupted(ledger: Ledger, message_id: str, by: By, *, now: datetime) -> Erased:
+        heard[0](number)
+        return erase_message(ledger, message_id, by, now=now)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(upkeep, "erase_message", interrupted)
+        patched.setattr(erasing, "heard", hearing)
+        first = erase("--from", ANNA)
+    again = erase("--from", ANNA)
+
+    told = first.document
+    assert (first.exit_code, len(told["messages"]), told["whole"], told["copies"]) == (code, 1, False, 0)
+    assert (again.exit_code, len(again.document["messages"]), again.document["whole"]) == (0, 1, True)
+    assert (copies(tmp_path), files(tmp_path)) == ([], [])

@@ -69,9 +69,9 @@ def filled(ledger: Ledger) -> Ledger:
 def test_all_that_a_number_sent_is_found_and_nothing_of_another(filled: Ledger) -> None:
     found = scope(filled, sender=[ANNA, ANNA[1:]])
 
-    assert found == Scope(("M1", "M2"), (), (), 1, 20_480)
+    assert found == Scope(("M1", "M2"), (), (), 1, 20_480, attachments_in_all=3, events_in_all=2)
     assert scope(filled, message_ids=["M3"], attachment_ids=["A3", "A5", "nothing"]) == Scope(
-        ("M3",), ("A3",), (), 1, 20_480
+        ("M3",), ("A3",), (), 1, 20_480, attachments_in_all=3, events_in_all=2
     )
     assert scope(filled, sender=["+1408555"]) == Scope((), (), (), 0, 0)
 
