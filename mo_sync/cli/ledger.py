@@ -11,7 +11,7 @@ __all__ = ["COMMANDS", "app"]
 
 COMMANDS = {
     "status": Command("looking", "status", "The ledger at a glance."),
-    "list": Command("looking", "list_", "Attachments, with where they are or why they are not."),
+    "list": Command("lists", "list_", "Attachments, with where they are or why they are not."),
     "show": Command("looking", "show", "The whole story of an event, message or attachment."),
     "retry": Command("deeds", "retry", "Try again what was given up, or at once what waits."),
     "hold": Command("deeds", "hold", "Do not fetch what waits, until it is released."),

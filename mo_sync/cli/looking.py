@@ -1,29 +1,26 @@
-"""``mo-sync ledger status | list | show``: what is in it, and why."""
+"""``mo-sync ledger status | show``: what is in it, and why."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated
 
 import typer
 
 from mo_sync.cli.context import Context, context_of
-from mo_sync.cli.filtering import AsJson, Reveal, Utc, filtered
+from mo_sync.cli.filtering import AsJson, Reveal, Utc
 from mo_sync.cli.inboxlines import inbox_lines
-from mo_sync.cli.listing import masked, show_attachments, show_others
+from mo_sync.cli.listing import masked, with_command
 from mo_sync.cli.output import Output, age, bytes_text, counted, local_time
 from mo_sync.cli.story import timeline
 from mo_sync.clock import SystemClock
 from mo_sync.errors import ExitCode
 from mo_sync.ledger import queries
-from mo_sync.ledger.filters import Filters
 from mo_sync.ledger.queries import ProcessRow, Status
-from mo_sync.lifecycle import Standing, State
+from mo_sync.lifecycle import Standing
 
-__all__ = ["list_", "show", "status"]
-
+__all__ = ["show", "status"]
 
 _SILENT_S = 60.0
 
@@ -45,54 +42,6 @@ def status(ctx: typer.Context, *, as_json: AsJson = False, utc: Utc = False) -> 
     return ExitCode.SETTLED
 
 
-@filtered
-def list_(
-    ctx: typer.Context,
-    *,
-    filters: Filters,
-    problems: Annotated[bool, typer.Option("--problems", help="Only what needs a person.")] = False,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest first.")] = 50,
-    everything: Annotated[bool, typer.Option("--all", help="All of them, whatever --limit says.")] = False,
-    as_json: AsJson = False,
-    utc: Annotated[
-        bool, typer.Option("--utc", help="Times in UTC instead of this machine's zone, those that are given too.")
-    ] = False,
-    reveal: Reveal = False,
-) -> int:
-    """Attachments, the newest first, with where they are or why they are not.
-
-    With --problems, also what needs a person and is no attachment: events that were not understood, applications in
-    trouble, messages that announce attachments without ids. --state narrows it to attachments in these states.
-
-    Example: mo-sync ledger list --state failed,missing --since 7d
-    """
-    context = context_of(ctx)
-    not_only_files = problems and not (filters.states or filters.from_address or filters.to_address)
-    states = _problems_among(filters.states) if problems else filters.states
-    none_is_meant = problems and not states  # which the filters would take for every state
-    filters = replace(filters, states=states)
-    output = context.output(as_json=as_json)
-    most = None if everything else limit
-    with context.ledger() as ledger:
-        found = [] if none_is_meant else queries.list_attachments(ledger, filters, limit=most and most + 1)
-        others = queries.other_problems(ledger, filters, limit=most and most + 1) if not_only_files else []
-    if most is not None and max(len(found), len(others)) > most:
-        output.warn(f"there are more than {limit}; --limit or --all shows them")
-    found, others = found[:most], others[:most]
-    if output.as_json:
-        rows = masked([asdict(row) for row in found], reveal=reveal)
-        output.json({"attachments": rows, "others": [asdict(row) for row in others]} if problems else rows)
-        return ExitCode.SETTLED
-    show_attachments(output, found, utc=utc, reveal=reveal)
-    show_others(output, others, utc=utc)
-    return ExitCode.SETTLED
-
-
-def _problems_among(states: Collection[State]) -> Collection[State]:
-    """What needs a person, of these states; of all, where none was named."""
-    return [state for state in queries.PROBLEMS if state in states] if states else queries.PROBLEMS
-
-
 def show(
     ctx: typer.Context,
     wanted: Annotated[
@@ -112,7 +61,8 @@ def show(
     with context.ledger() as ledger:
         story = queries.find_story(ledger, wanted)
     if output.as_json:
-        output.json(masked(asdict(story), reveal=reveal))
+        document = asdict(story) | {"attachments": [with_command(row) for row in story.attachments]}
+        output.json(masked(document, reveal=reveal))
         return ExitCode.SETTLED
     for line in timeline(story, now=now, utc=utc, reveal=reveal):
         output.say(line)

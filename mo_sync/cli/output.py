@@ -102,8 +102,28 @@ class Output:
         text = json.dumps(document, default=plain, ensure_ascii=False, indent=2 if self.terminal else None)
         self._write(text.encode("utf-8", "backslashreplace").decode() + "\n")
 
-    def table(self, heads: Sequence[str], rows: Sequence[Sequence[object]], *, whole: Collection[str] = ()) -> None:
-        """A table for people. A column of numbers is set to the right; nothing is cut off when piped.
+    def table(
+        self,
+        heads: Sequence[str],
+        rows: Sequence[Sequence[object]],
+        *,
+        whole: Collection[str] = (),
+        right: Collection[str] = (),
+    ) -> None:
+        """Say :meth:`table_text`, to people who want to hear it."""
+        if not (self.as_json or self.quiet):
+            self._write(self.table_text(heads, rows, whole=whole, right=right))
+
+    def table_text(
+        self,
+        heads: Sequence[str],
+        rows: Sequence[Sequence[object]],
+        *,
+        whole: Collection[str] = (),
+        right: Collection[str] = (),
+    ) -> str:
+        """A table for people. A column of numbers, or one named in ``right``, is set to the right; nothing is cut off
+        when piped.
 
         On a terminal that is too narrow, columns are folded; or, when some are to stay ``whole``, all others are cut
         off, since what is copied must stand in one piece: then lines may be longer than the terminal is wide.
@@ -112,8 +132,6 @@ class Output:
         from rich.table import Table
         from rich.text import Text
 
-        if self.as_json or self.quiet:
-            return
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
         overflow: Literal["fold", "ellipsis"] = "ellipsis" if whole else "fold"
         cells = [[_cell(value) for value in row] for row in rows]
@@ -122,7 +140,7 @@ class Output:
             kept = head in whole
             table.add_column(
                 Text(head, no_wrap=bool(whole) or None, overflow=overflow),
-                justify="right" if _numeric([row[place] for row in rows]) else "left",
+                justify="right" if head in right or _numeric([row[place] for row in rows]) else "left",
                 overflow=overflow,
                 no_wrap=kept,
                 min_width=max(longest, len(head)) if kept else min(longest, _LEAST_CUT),
@@ -130,7 +148,7 @@ class Output:
         for row in cells:
             table.add_row(*(Text(cell, no_wrap=bool(whole) or None, overflow=overflow) for cell in row))
         least = sum(column.min_width or 0 for column in table.columns) + 2 * len(heads)
-        self._render(lambda console: console.print(table), least=least if whole else 0)
+        return self._rendered(lambda console: console.print(table), least=least if whole else 0)
 
     @property
     def shows_progress(self) -> bool:
@@ -144,19 +162,29 @@ class Output:
         with bar.drawn(printable(label), self.environ) if self.shows_progress else contextlib.nullcontext():
             yield bar
 
-    def _render(self, draw: Callable[[Console], None], *, least: int = 0) -> None:
-        """Draw by rich in memory, then write: a closed pipe is ours to handle, and trailing blanks are nobody's.
+    @property
+    def columns(self) -> int | None:
+        """How many characters stand in a line of the terminal; None where there is none."""
+        return self._console(StringIO()).width if self.terminal else None
+
+    def _rendered(self, draw: Callable[[Console], None], *, least: int = 0) -> str:
+        """What rich draws, in memory: a closed pipe is ours to handle, and trailing blanks are nobody's.
 
         A terminal is taken to be at least ``least`` wide.
         """
-        from rich.console import Console, ConsoleDimensions
+        from rich.console import ConsoleDimensions
 
         page = StringIO()
-        width = None if self.terminal else _PIPED_WIDTH
-        console = Console(file=page, force_terminal=self.terminal, width=width, highlight=False, _environ=self.environ)
+        console = self._console(page)
         console.size = ConsoleDimensions(max(console.width, least), console.height)
         draw(console)
-        self._write("".join(f"{line.rstrip()}\n" for line in page.getvalue().splitlines()))
+        return "".join(f"{line.rstrip()}\n" for line in page.getvalue().splitlines())
+
+    def _console(self, page: StringIO) -> Console:
+        from rich.console import Console
+
+        width = None if self.terminal else _PIPED_WIDTH
+        return Console(file=page, force_terminal=self.terminal, width=width, highlight=False, _environ=self.environ)
 
     def _write(self, text: str) -> None:
         if self.reader_gone:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 from operator import itemgetter
-from shlex import quote
 
+from mo_sync.cli.advice import helps, shell_word
 from mo_sync.cli.output import age, bytes_text, local_time, mask_number
 from mo_sync.ledger.queries import (
     Announcement,
@@ -96,15 +96,6 @@ def _intervention(deed: InterventionRow, *, utc: bool) -> str:
     return f"  {local_time(deed.at, utc=utc)}  {deed.deed} by {deed.who or 'somebody'}, when it was {deed.state}{why}"
 
 
-def shell_word(found: str) -> str:
-    """An id as one word of a shell's command line: ids come from outside.
-
-    >>> shell_word("a b"), shell_word("-x")
-    ("'a b'", '-- -x')
-    """
-    return f"-- {quote(found)}" if found.startswith("-") else quote(found)
-
-
 def _now(row: AttachmentRow, *, now: datetime, utc: bool) -> Iterator[str]:
     """Why it is where it is, what happens next, and which command helps."""
     retry = f"mo-sync ledger retry {shell_word(row.id)}"
@@ -121,11 +112,14 @@ def _now(row: AttachmentRow, *, now: datetime, utc: bool) -> Iterator[str]:
             yield f"  {bytes_text(row.size or 0)}, {row.content_type}, sha256 {row.sha256}"
             if row.error is not None:
                 yield f"  {row.error}"
+            if row.state == State.QUARANTINED:
+                word = shell_word(row.id)
+                yield f"  when you have judged it: mo-sync ledger release {word}, or mo-sync ledger erase {word}"
         case State.HELD:
             yield f"  {row.error or 'no reason was recorded'}"
-            yield f"  to let it go on: mo-sync ledger release {shell_word(row.id)}"
+            yield f"  to let it go on: {helps(row.state, row.id)}"
         case State.FAILED | State.MISSING | State.REFUSED | State.CANCELLED:
             yield f"  {row.error or 'no reason was recorded'}"
-            yield f"  to try again: {retry}"
+            yield f"  to try again: {helps(row.state, row.id)}"
         case _:
             yield f"  {row.error or ''}".rstrip()

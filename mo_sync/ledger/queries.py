@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any, Final
 
-from sqlalchemy import Connection, Text, column, func, or_, select, table, text
+from sqlalchemy import Connection, Select, Text, column, func, or_, select, table, text
 
 from mo_sync.ledger.filters import Filters, addresses, matching, says
 from mo_sync.ledger.inboxes import Inboxes, sight
@@ -19,6 +22,7 @@ from mo_sync.ledger.rows import (
     InterventionRow,
     MessageRow,
     attachments,
+    each,
     rows,
 )
 from mo_sync.ledger.schema import AT_REST, application, attachment, attempt, is_in, message
@@ -41,6 +45,7 @@ __all__ = [
     "Status",
     "Story",
     "counts",
+    "everything",
     "find_story",
     "list_attachments",
     "more_due_than",
@@ -52,6 +57,7 @@ __all__ = [
 
 PROBLEMS = (State.FAILED, State.MISSING, State.REFUSED, State.QUARANTINED)
 """States that need a person."""
+_AT_ONCE: Final = 500
 
 _PROBLEM = table(
     "v_problem",
@@ -161,6 +167,11 @@ def other_problems(ledger: Ledger, filters: Filters, *, limit: int | None) -> li
 
     Of ``filters`` it heeds application, time and words of the reason.
     """
+    with ledger.read() as connection:
+        return rows(connection, _others(filters).limit(limit), OtherProblem)
+
+
+def _others(filters: Filters) -> Select[Any]:
     query = select(_PROBLEM).where(_PROBLEM.c.kind.not_in([state.value for state in PROBLEMS]))
     query = query.order_by(_PROBLEM.c.since.desc(), _PROBLEM.c.kind, _PROBLEM.c.id)
     if filters.application_id is not None:
@@ -171,8 +182,7 @@ def other_problems(ledger: Ledger, filters: Filters, *, limit: int | None) -> li
         query = query.where(_PROBLEM.c.since < filters.until)
     if filters.error is not None:
         query = query.where(says(_PROBLEM.c.reason, filters.error))
-    with ledger.read() as connection:
-        return rows(connection, query.limit(limit), OtherProblem)
+    return query
 
 
 def problem_counts(ledger: Ledger) -> dict[str, int]:
@@ -202,6 +212,19 @@ def list_attachments(ledger: Ledger, filters: Filters, *, limit: int | None) -> 
         newest_first = attachment.c.created_at.desc(), attachment.c.message_id, attachment.c.position
         query = attachments().where(*matching(filters)).order_by(*newest_first)
         return rows(connection, query.limit(limit), AttachmentRow)
+
+
+@contextlib.contextmanager
+def everything(ledger: Ledger, filters: Filters) -> Iterator[tuple[Iterator[AttachmentRow], Iterator[OtherProblem]]]:
+    """All attachments that match and all other problems, the newest first, read while the block runs and takes them;
+    from one moment, with some hundreds in memory at a time. Raises LedgerOutOfReach."""
+    newest_first = attachment.c.created_at.desc(), attachment.c.message_id, attachment.c.position
+    query = attachments().where(*matching(filters)).order_by(*newest_first)
+    with ledger.read() as connection:
+        yield (
+            each(connection, query, AttachmentRow, at_once=_AT_ONCE),
+            each(connection, _others(filters), OtherProblem, at_once=_AT_ONCE),
+        )
 
 
 def _is_known(connection: Connection, application_id: str) -> bool:

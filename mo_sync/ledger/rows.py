@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, TypeVar
@@ -18,6 +19,7 @@ __all__ = [
     "InterventionRow",
     "MessageRow",
     "attachments",
+    "each",
     "rows",
 ]
 
@@ -136,6 +138,13 @@ def rows(connection: Connection, query: Select[Any], kind: type[T]) -> list[T]:
     """What ``query`` finds, as values of ``kind``; it may find more columns than those have."""
     names = [field.name for field in fields(kind)]  # type: ignore[arg-type]  # every kind above is a dataclass
     return [_row(row, kind, names) for row in connection.execute(query)]
+
+
+def each(connection: Connection, query: Select[Any], kind: type[T], *, at_once: int) -> Iterator[T]:
+    """The same one by one, ``at_once`` of them in memory, while the connection's transaction lasts."""
+    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    for row in connection.execution_options(yield_per=at_once).execute(query):
+        yield _row(row, kind, names)
 
 
 def _row(row: Row[Any], kind: type[T], names: list[str]) -> T:

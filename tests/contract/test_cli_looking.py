@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
+from mo_sync.cli import lists
+from mo_sync.cli.listing import attachment_lines
 from mo_sync.ledger import Ledger
-from tests.contract.conftest import Ask
-from tests.ledgers import announced, recorded
+from tests.commands import call
+from tests.contract.conftest import Ask, House
+from tests.ledgers import announced, column, recorded
 
 
 def test_of_the_problems_only_those_in_a_state_that_was_named(ledger: Ledger, asked: Ask) -> None:
@@ -53,3 +57,70 @@ def test_a_time_without_a_zone_is_this_machines_or_that_which_the_times_are_show
 
     assert "2026-11-20 21:00:00+0900" in shown
     assert list(found.values()) == [1, 0, 1, 0, 0, 1]
+
+
+def troubled(ledger: Ledger, **states: str) -> None:
+    """An attachment in each of these states, by its id, each of a message of its own."""
+    recorded(ledger, *(announced(f"E{name}", f"M{name}{'m' * 20}", [name]) for name in states))
+    with ledger.begin() as connection:
+        for name, state in states.items():
+            connection.exec_driver_sql(
+                f"update attachment set state = '{state}', size = 120000, error = 'the gateway answered 404 to it'"
+                f" where id = '{name}'"
+            )
+
+
+def test_each_problem_has_the_command_that_helps(ledger: Ledger, asked: Ask) -> None:
+    troubled(ledger, A1="failed", A2="quarantined", A3="stored", A4="held")
+
+    listed = {row["id"]: row["command"] for row in asked("list", "--problems", "--json").document["attachments"]}
+    shown = {name: asked("show", "--json", name).document["attachments"][0]["command"] for name in ("A1", "A3", "A4")}
+
+    assert listed == {"A1": "mo-sync ledger retry A1", "A2": "mo-sync ledger show A2"}
+    assert column(ledger, "select command from v_problem order by id") == list(listed.values())
+    assert shown == {"A1": "mo-sync ledger retry A1", "A3": None, "A4": "mo-sync ledger release A4"}
+    table = asked("list", "--problems").out.splitlines()
+    assert [line.rpartition("mo-sync ")[2] for line in table[1:]] == ["ledger retry A1", "ledger show A2"]
+    assert "mo-sync ledger release A2, or mo-sync ledger erase A2" in asked("show", "A2").out
+
+
+@pytest.mark.parametrize("words", [["list"], ["list", "--problems"], ["list", "--problems", "--all"]])
+def test_a_terminal_of_eighty_columns_shows_ids_and_reasons_whole(
+    ledger: Ledger, house: House, tmp_path: Path, words: list[str]
+) -> None:
+    names = [f"{place}{'a' * 21}" for place in "AB"]
+    troubled(ledger, **dict.fromkeys(names, "failed"))
+    reject = "insert into event (event_key, source, state, reason, received_at, payload) values"
+    with ledger.begin() as connection:
+        connection.exec_driver_sql(f"{reject} ('R1', 'drop:1', 'rejected', 'no field list', '2026-11-20 12:00Z', '')")
+
+    told = call(house.url, tmp_path, "ledger", *words, columns=80).out
+
+    assert max(map(len, told.splitlines())) <= 80
+    for name in names:
+        assert told.count(f"{name}  failed  120.0 kB") == 1
+        assert (f"mo-sync ledger retry {name}" in told) is ("--problems" in words)
+    assert " ".join(told.split()).count("the gateway answered 404 to it") == 2
+    assert ("mo-sync ledger show R1" in told) is ("--problems" in words)
+
+
+@pytest.mark.parametrize("words", [[], ["--problems"], ["--state", "held"], ["--to", "18322222222"]])
+def test_all_of_them_are_told_a_page_at_a_time(
+    ledger: Ledger, asked: Ask, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    troubled(ledger, **{f"A{number}": "failed" for number in range(5)})
+    pages: list[int] = []
+
+    def counting(output: object, rows: list[object], **more: object) -> str:
+        pages.append(len(rows))
+        return attachment_lines(output, rows, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(lists, "_PAGE", 2)
+    monkeypatch.setattr(lists, "attachment_lines", counting)
+
+    whole, paged = asked("list", "--json", *words), asked("list", "--all", "--json", *words)
+    text, paged_text = asked("list", *words).out, asked("list", "--all", *words).out
+
+    assert paged.document == whole.document
+    assert paged_text == text
+    assert pages == ([2, 2, 1] if words != ["--state", "held"] else [0]) * 2

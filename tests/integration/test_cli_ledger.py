@@ -207,8 +207,8 @@ def test_ids_can_be_copied_from_a_narrow_terminal(site: Site) -> None:
 
     told = in_terminal(site.start, "ledger", "list", columns=100)
 
-    [line] = [line for line in told.lines if line.startswith(long)]
-    assert line.split()[1] == f"M{long}"
+    [place] = [place for place, line in enumerate(told.lines) if line.startswith(f"{long}  pending")]
+    assert told.lines[place + 1].split()[:2] == ["message", f"M{long}"]
 
 
 def test_a_list_that_is_cut_says_so_beside_it(site: Site) -> None:

@@ -1,0 +1,175 @@
+"""``mo-sync ledger list``: attachments one by one, and what else needs a person."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import textwrap
+from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Annotated, Any, Final, TypeVar
+
+import typer
+
+from mo_sync.cli.backlog import read_ahead
+from mo_sync.cli.context import Context, context_of
+from mo_sync.cli.filtering import AsJson, Reveal, filtered
+from mo_sync.cli.listing import attachment_lines, masked, other_lines, with_command
+from mo_sync.cli.output import Output, plain, printable
+from mo_sync.errors import ExitCode
+from mo_sync.ledger import queries
+from mo_sync.ledger.filters import Filters
+from mo_sync.ledger.queries import AttachmentRow, OtherProblem
+from mo_sync.lifecycle import State
+
+__all__ = ["list_"]
+
+T = TypeVar("T")
+_PAGE: Final = 500
+"""So many rows are in memory at a time when all are listed, and share the widths of their columns."""
+
+
+@filtered
+def list_(
+    ctx: typer.Context,
+    *,
+    filters: Filters,
+    problems: Annotated[bool, typer.Option("--problems", help="Only what needs a person.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest first.")] = 50,
+    everything: Annotated[bool, typer.Option("--all", help="All of them, whatever --limit says.")] = False,
+    as_json: AsJson = False,
+    utc: Annotated[
+        bool, typer.Option("--utc", help="Times in UTC instead of this machine's zone, those that are given too.")
+    ] = False,
+    reveal: Reveal = False,
+) -> int:
+    """Attachments, the newest first, with where they are or why they are not.
+
+    With --problems, each with the command that helps; and also what needs a person and is no attachment: events that
+    were not understood, applications in trouble, messages that announce attachments without ids. --state narrows it to
+    attachments in these states.
+
+    Example: mo-sync ledger list --state failed,missing --since 7d
+    """
+    context = context_of(ctx)
+    output = context.output(as_json=as_json)
+    states = _problems_among(filters.states) if problems else filters.states
+    chosen = _Chosen(
+        filters=replace(filters, states=states),
+        # No states at all, which the filters would take for every state.
+        files=bool(states) or not problems,
+        others=problems and not (filters.states or filters.from_address or filters.to_address),
+        problems=problems,
+        utc=utc,
+        reveal=reveal,
+    )
+    if everything:
+        with read_ahead(_all(context, output, chosen)) as told:
+            _speak(output, told)
+        return ExitCode.SETTLED
+    found, others, more = _some(context, chosen, limit)
+    if more:
+        output.warn(f"there are more than {limit}; --limit or --all shows them")
+    if output.as_json:
+        rows = [chosen.document(row) for row in found]
+        output.json({"attachments": rows, "others": [asdict(row) for row in others]} if problems else rows)
+    else:
+        _speak(output, chosen.lines(output, found, others))
+    return ExitCode.SETTLED
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """What is listed, and how it is shown."""
+
+    filters: Filters
+    files: bool
+    others: bool
+    problems: bool
+    utc: bool
+    reveal: bool
+
+    def document(self, row: AttachmentRow) -> dict[str, Any]:
+        """An attachment for a program."""
+        document: dict[str, Any] = masked(with_command(row) if self.problems else asdict(row), reveal=self.reveal)
+        return document
+
+    def lines(self, output: Output, found: Iterable[AttachmentRow], others: Iterable[OtherProblem]) -> Iterator[str]:
+        """For a person, some hundreds at a time."""
+        headed = True
+        for some in _pages(found) if self.files else [[]]:
+            yield attachment_lines(
+                output, some, utc=self.utc, reveal=self.reveal, commands=self.problems, headed=headed
+            )
+            headed = False
+        for problems in _pages(others):
+            yield other_lines(output, problems, utc=self.utc)
+
+
+def _problems_among(states: Collection[State]) -> Collection[State]:
+    """What needs a person, of these states; of all, where none was named."""
+    return [state for state in queries.PROBLEMS if state in states] if states else queries.PROBLEMS
+
+
+def _some(
+    context: Context, chosen: _Chosen, limit: int
+) -> tuple[Sequence[AttachmentRow], Sequence[OtherProblem], bool]:
+    """The newest of them, and whether there are more."""
+    with context.ledger() as ledger:
+        found = queries.list_attachments(ledger, chosen.filters, limit=limit + 1) if chosen.files else []
+        others = queries.other_problems(ledger, chosen.filters, limit=limit + 1) if chosen.others else []
+    return found[:limit], others[:limit], max(len(found), len(others)) > limit
+
+
+def _all(context: Context, output: Output, chosen: _Chosen) -> Generator[str, None, None]:
+    """All of them, from one moment, in pieces that end with a line."""
+    with contextlib.ExitStack() as stack:
+        ledger = stack.enter_context(context.ledger())
+        found, others = stack.enter_context(queries.everything(ledger, chosen.filters))
+        if not chosen.files:
+            found = iter(())
+        if not chosen.others:
+            others = iter(())
+        if not output.as_json:
+            yield from chosen.lines(output, found, others)
+            return
+        indent = 2 if output.terminal else None
+        rows = _array((chosen.document(row) for row in found), indent)
+        if not chosen.problems:
+            yield from (*rows, "\n")
+            return
+        yield '{"attachments": '
+        yield from rows
+        yield ', "others": '
+        yield from _array((asdict(row) for row in others), indent)
+        yield "}\n"
+
+
+def _array(documents: Iterable[dict[str, Any]], indent: int | None) -> Iterator[str]:
+    """One JSON array, a line or more for each of its elements."""
+    between = "[\n"
+    for document in documents:
+        text = json.dumps(document, default=plain, ensure_ascii=False, indent=indent)
+        yield between + (textwrap.indent(text, "  ") if indent else text)
+        between = ",\n"
+    yield "[]" if between == "[\n" else "\n]"
+
+
+def _pages(rows: Iterable[T]) -> Iterator[list[T]]:
+    """At least one, which may be empty."""
+    left = iter(rows)
+    page = list(itertools.islice(left, _PAGE))
+    while True:
+        yield page
+        page = list(itertools.islice(left, _PAGE))
+        if not page:
+            return
+
+
+def _speak(output: Output, told: Iterable[str]) -> None:
+    for some in told:
+        if output.as_json or not output.quiet:
+            output.raw(printable(some) if output.terminal and output.as_json else some)
+        if output.reader_gone:
+            return
