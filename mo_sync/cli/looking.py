@@ -17,7 +17,7 @@ from mo_sync.cli.story import timeline
 from mo_sync.clock import SystemClock
 from mo_sync.errors import ExitCode
 from mo_sync.ledger import queries
-from mo_sync.ledger.queries import ProcessRow, Status
+from mo_sync.ledger.queries import EndedRow, ProcessRow, Status
 from mo_sync.lifecycle import Standing
 
 __all__ = ["show", "status"]
@@ -86,7 +86,8 @@ def _show_status(output: Output, found: Status, free: int | None, *, now: dateti
         ("applications", _applications(found)),
         ("stored", bytes_text(found.stored_bytes) + (f", {bytes_text(free)} are free" if free is not None else "")),
         ("verified", _verified(found, now=now)),
-        ("oldest pending", age((now - found.oldest_pending).total_seconds()) if found.oldest_pending else "none"),
+        ("oldest pending", _waits(found, now=now)),
+        ("overdue", _overdue(found, now=now)),
         ("next due", _due(found.next_due, now=now, utc=utc)),
         ("last hour", f"{found.stored_last_hour:,} stored, {found.failures_last_hour:,} failures"),
         ("last day", f"{found.stored_last_day:,} stored, {found.failures_last_day:,} failures"),
@@ -105,11 +106,31 @@ def _show_status(output: Output, found: Status, free: int | None, *, now: dateti
 
     for process in found.processes:
         output.say(_process(process, now=now))
+    for one in found.ended:
+        output.say(_ended(one, now=now))
 
 
 def _verified(found: Status, *, now: datetime) -> str:
     oldest = found.oldest_verified
     return f"each file within {age((now - oldest).total_seconds())}" if oldest is not None else "there is no file"
+
+
+def _waits(found: Status, *, now: datetime) -> str:
+    oldest = found.oldest_pending
+    return f"announced {age((now - oldest).total_seconds())} ago" if oldest is not None else "none"
+
+
+def _overdue(found: Status, *, now: datetime) -> str:
+    """What is younger, is tried again only later, or is of an application at rest does not count."""
+    since = found.overdue_since
+    return f"for {age((now - since).total_seconds())}: due, and not fetched yet" if since is not None else "nothing"
+
+
+def _ended(one: EndedRow, *, now: datetime) -> str:
+    since = age((now - one.at).total_seconds())
+    if one.kind == "pass":
+        return f"last pass of --sync-now on {one.host} completed {since} ago, with exit code {one.exit_code}"
+    return f"daemon on {one.host} was stopped {since} ago, and no other has begun there"
 
 
 def _process(process: ProcessRow, *, now: datetime) -> str:

@@ -19,6 +19,7 @@ from mo_sync.daemon import Companion, Daemon
 from mo_sync.errors import LedgerOutOfReach
 from mo_sync.gateway.origins import in_clear
 from mo_sync.ledger import Ledger, queries
+from mo_sync.ledger.processes import passed
 from mo_sync.lifecycle import Settlement, State
 from mo_sync.service import Service
 from mo_sync.settings import Log, Metrics, Settings
@@ -45,6 +46,9 @@ def sync_now(ctx: typer.Context) -> int:
             if output.shows_progress:
                 service.watch(_counted(bar, service.ledger, clock))
             told = service.sync_now(stop, hurry=hurry)
+            if not told.interrupted:
+                with contextlib.suppress(LedgerOutOfReach):  # those who needed it for their work have said so
+                    passed(service.ledger, service.worker, now=clock.now(), exit_code=told.exit_code)
             recorded = queries.recorded(service.ledger) if not told.ledger else None
     if output.as_json:
         output.json(summary.as_json(told))

@@ -213,7 +213,7 @@ class Daemon:
         stopped = [companion.stop(grace_s=grace_s) for companion in self.companions]
         self._schedule.stop()
         with contextlib.suppress(LedgerOutOfReach):
-            processes.gone(self._service.ledger, self._service.worker)
+            processes.gone(self._service.ledger, self._service.worker, now=self._clock.now())
         ended = self._service.close(grace_s=grace_s, hurry=self._stop_at_once)
         if watcher is not None:
             watcher.join(2.0)

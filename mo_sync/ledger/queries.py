@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, Text, column, func, or_, select, table, text
+from sqlalchemy import Connection, Select, Text, column, func, or_, select, table, text, type_coerce
 
 from mo_sync.ledger.filters import Filters, addresses, matching, says
 from mo_sync.ledger.inboxes import Inboxes, sight
 from mo_sync.ledger.ledger import Ledger
-from mo_sync.ledger.processes import ProcessRow, processes
+from mo_sync.ledger.processes import EndedRow, ProcessRow, ended, processes
 from mo_sync.ledger.rows import (
     Announcement,
     ApplicationRow,
@@ -36,6 +36,7 @@ __all__ = [
     "ApplicationRow",
     "AttachmentRow",
     "AttemptRow",
+    "EndedRow",
     "Filters",
     "Inboxes",
     "InterventionRow",
@@ -74,7 +75,9 @@ _PROBLEM = table(
 class Status:
     """The ledger at a glance. ``attachments`` and ``events`` count by state; rates count finished attempts.
 
-    Every file that rests in the store was found to be whole since ``oldest_verified``.
+    Of all that is pending, ``oldest_pending`` was announced first, also if it is tried again only later. Of what is due
+    now, of applications that do not rest, one has waited for a worker since ``overdue_since``. Every file that rests in
+    the store was found to be whole since ``oldest_verified``.
     """
 
     attachments: dict[str, int]
@@ -83,6 +86,7 @@ class Status:
     deliveries: int
     stored_bytes: int
     oldest_pending: datetime | None
+    overdue_since: datetime | None
     next_due: datetime | None
     stored_last_hour: int
     stored_last_day: int
@@ -92,6 +96,7 @@ class Status:
     applications: tuple[ApplicationRow, ...]
     inboxes: Inboxes
     processes: tuple[ProcessRow, ...]
+    ended: tuple[EndedRow, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +119,8 @@ def counts(ledger: Ledger) -> dict[State, int]:
 
 def unfinished(ledger: Ledger, *, now: datetime) -> int:
     """How many attachments are due, of applications that do not rest, or are being fetched."""
-    awake = select(application.c.id).where(
-        or_(application.c.state == Standing.ACTIVE.value, application.c.until <= now)
-    )
     due = select(func.count()).where(
-        is_in(State.PENDING), attachment.c.due_at <= now, attachment.c.application_id.in_(awake)
+        is_in(State.PENDING), attachment.c.due_at <= now, attachment.c.application_id.in_(_awake(now))
     )
     fetching = select(func.count()).where(is_in(State.FETCHING))
     with ledger.read() as connection:
@@ -141,7 +143,9 @@ def status(ledger: Ledger, *, now: datetime) -> Status:
         files = {state: found.get(("attachment", state.value), Total(0, 0)) for state in State}
         oldest = func.min(attachment.c.created_at, type_=attachment.c.created_at.type)
         due = func.min(attachment.c.due_at, type_=attachment.c.due_at.type)
-        oldest_pending, next_due = connection.execute(select(oldest, due).where(pending)).one()
+        overdue = due.filter(attachment.c.due_at <= now, attachment.c.application_id.in_(_awake(now)))
+        waiting = select(oldest, type_coerce(overdue, attachment.c.due_at.type), due).where(pending)
+        oldest_pending, overdue_since, next_due = connection.execute(waiting).one()
         hour, day = now - timedelta(hours=1), now - timedelta(days=1)
         return Status(
             attachments={state.value: one.count for state, one in files.items()},
@@ -150,6 +154,7 @@ def status(ledger: Ledger, *, now: datetime) -> Status:
             deliveries=sum(one.amount for one in events.values()),
             stored_bytes=files[State.STORED].amount,
             oldest_pending=oldest_pending,
+            overdue_since=overdue_since,
             next_due=next_due,
             stored_last_hour=_attempts_since(connection, hour, stored=True),
             stored_last_day=_attempts_since(connection, day, stored=True),
@@ -158,6 +163,7 @@ def status(ledger: Ledger, *, now: datetime) -> Status:
             oldest_verified=_oldest_verified(connection),
             inboxes=sight(connection, now=now),
             processes=tuple(processes(connection)),
+            ended=tuple(ended(connection)),
             applications=tuple(rows(connection, select(application).order_by(application.c.id), ApplicationRow)),
         )
 
@@ -190,6 +196,11 @@ def problem_counts(ledger: Ledger) -> dict[str, int]:
     with ledger.read() as connection:
         found = connection.execute(select(_PROBLEM.c.kind, func.count()).group_by(_PROBLEM.c.kind))
         return {kind: count for kind, count in found}  # noqa: C416  rows are not pairs to a type checker
+
+
+def _awake(now: datetime) -> Select[Any]:
+    """The applications whose attachments are fetched as soon as they are due."""
+    return select(application.c.id).where(or_(application.c.state == Standing.ACTIVE.value, application.c.until <= now))
 
 
 def recorded(ledger: Ledger) -> dict[str, int]:

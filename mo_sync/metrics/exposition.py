@@ -106,9 +106,12 @@ class Exposition(Collector):
         yield _gauge("messages", "Messages that were recorded.", status.messages)
         yield _gauge("deliveries", "Events with all their repetitions.", status.deliveries)
         yield _gauge("stored_bytes", "Bytes of all stored files.", status.stored_bytes)
-        oldest = status.oldest_pending
-        waited_s = (self.now() - oldest).total_seconds() if oldest is not None else 0.0
-        yield _gauge("oldest_pending_seconds", "How long the oldest pending attachment waits.", max(0.0, waited_s))
+        oldest, overdue = self._since(status.oldest_pending), self._since(status.overdue_since)
+        yield _gauge("oldest_pending_seconds", "Since the oldest of all pending attachments was announced.", oldest)
+        yield _gauge("overdue_seconds", "How long what is due now, of applications at work, waits at most.", overdue)
+
+    def _since(self, at: datetime | None) -> float:
+        return max(0.0, (self.now() - at).total_seconds()) if at is not None else 0.0
 
     def _of_applications(self, applications: Iterable[ApplicationRow]) -> Iterator[Metric]:
         state = GaugeMetricFamily(

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from mo_sync.errors import UsageError
 from mo_sync.events import parse
@@ -14,6 +15,8 @@ from mo_sync.ledger import Ledger, processes, queries
 from mo_sync.ledger.claims import claim, settle
 from mo_sync.ledger.processes import ProcessRow
 from mo_sync.ledger.queries import ApplicationRow, Filters, find_story
+from mo_sync.ledger.schema import application as application_table
+from mo_sync.ledger.schema import attachment
 from mo_sync.lifecycle import Refused, State
 from mo_sync.verdicts import Verdict
 from tests.ledgers import announced, failed, later, one, raw, recorded, rows, settlement, stored
@@ -28,7 +31,7 @@ def test_daemons_are_told_by_what_they_said_last_until_they_end(ledger: Ledger) 
         processes.seen(ledger, row)
 
     assert queries.status(ledger, now=later(20)).processes == (second, first)
-    processes.gone(ledger, "b-2")
+    processes.gone(ledger, "b-2", now=later(20))
     assert queries.status(ledger, now=later(20)).processes == (first,)
     processes.seen(ledger, replace(second, seen_at=later(30 * HOUR)))
     assert [row.worker for row in queries.status(ledger, now=later(20)).processes] == ["b-2"]
@@ -67,6 +70,39 @@ def sample(ledger: Ledger) -> Ledger:
 
 def listed(ledger: Ledger, limit: int | None = None, **filters: Any) -> list[str]:
     return [row.id for row in queries.list_attachments(ledger, Filters(**filters), limit=limit)]
+
+
+def test_what_ended_is_told_once_a_machine_until_a_daemon_begins_there(ledger: Ledger) -> None:
+    def ended() -> list[tuple[str, str, float, int]]:
+        found = queries.status(ledger, now=later(99)).ended
+        return [(one.kind, one.host, (one.at - later(0)).total_seconds(), one.exit_code) for one in found]
+
+    daemon = ProcessRow("a-1-f00", "1.0", later(0), later(10), {}, None)
+    processes.passed(ledger, "a-2-f00", now=later(1), exit_code=4)
+    processes.passed(ledger, "a-3-f00", now=later(2), exit_code=0)
+    processes.passed(ledger, "a-b-3-f00", now=later(3), exit_code=5)
+    processes.seen(ledger, daemon)
+    processes.gone(ledger, daemon.worker, now=later(4))
+
+    assert ended() == [("daemon", "a", 4.0, 0), ("pass", "a-b", 3.0, 5), ("pass", "a", 2.0, 0)]
+    processes.seen(ledger, replace(daemon, worker="a-9-f00"))
+    assert [kind for kind, *_ in ended()] == ["pass", "pass"]
+
+
+def test_what_is_tried_again_later_or_rests_is_pending_but_not_overdue(ledger: Ledger) -> None:
+    for number, application in enumerate(["1", "1", "2"]):
+        recorded(ledger, announced(f"E{number}", f"M{number}", [f"A{number}"], application_id=application))
+    due = {"A0": 600, "A1": 20, "A2": 0}
+    with ledger.begin() as connection:
+        for name, at_s in due.items():
+            connection.execute(update(attachment).where(attachment.c.id == name).values(due_at=later(at_s)))
+        resting = {"state": "held", "until": later(600), "reason": "no credit"}
+        connection.execute(update(application_table).where(application_table.c.id == "2").values(resting))
+
+    early, late = queries.status(ledger, now=later(10)), queries.status(ledger, now=later(30))
+
+    assert (early.oldest_pending, early.overdue_since, early.next_due) == (later(0), None, later(0))
+    assert (late.oldest_pending, late.overdue_since) == (later(0), later(20))
 
 
 def test_counts_name_every_state(sample: Ledger) -> None:

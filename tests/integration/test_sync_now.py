@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -206,3 +207,15 @@ def test_a_truncated_file_is_never_seen_under_its_final_name(site: Site, gateway
     [(state, error)] = site.query("select state, error from attachment")
     assert state == "pending"
     assert error
+
+
+def test_the_status_tells_when_the_last_pass_ended_and_how(site: Site) -> None:
+    site.drop("mms.json", CANONICAL)  # whose file the gateway does not have
+    code = site.run("--sync-now").returncode
+
+    told = site.run("ledger", "status").stdout
+
+    assert code != 0
+    assert re.search(
+        rf"^last pass of --sync-now on \S+ completed \d+ s ago, with exit code {code}$", told, re.MULTILINE
+    )

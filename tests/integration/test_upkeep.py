@@ -153,7 +153,7 @@ def test_the_status_tells_of_the_daemon_that_works_and_of_one_that_was_killed(si
         assert re.search(r"^daemon \S+ works since \d+ s: drop .* ago, .*reconcile .* ago", told(), re.MULTILINE)
         daemon.send_signal(signal.SIGTERM)
         daemon.communicate(timeout=30)
-    assert "daemon" not in told()
+    assert re.search(r"^daemon on \S+ was stopped \d+ s ago, and no other has begun there$", told(), re.MULTILINE)
 
     with site.start("run") as daemon:
         wait_for(lambda: site.query("select count(*) from process") == [(1,)])
