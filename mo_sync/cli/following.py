@@ -37,7 +37,8 @@ def follow(
     """A line of JSON for each event that is recorded, each attempt, and each thing that a person did; from now on.
 
     Every line has a `cursor`: who starts again behind the last line that it has dealt with misses nothing and gets
-    nothing twice. Ends by Ctrl-C, or when nobody reads any more.
+    nothing twice. Where it begins now, the first line says so at once: its kind is `start`, and nothing has happened
+    yet. Ends by Ctrl-C, or when nobody reads any more.
 
     Example: mo-sync ledger follow --cursor e1200.a3400.i5
     """
@@ -49,6 +50,8 @@ def follow(
     stop = threading.Event()
     with context.ledger() as ledger, heard(_SIGNALS, lambda _: stop.set()):
         place, horizon = _first(ledger, cursor, beginning=beginning), Horizon(ledger)
+        if cursor is None and not beginning:  # nobody else could say where this was, on a ledger that is quiet
+            _tell(output, Change(place, "start", clock.now(), {}))
         looks = 0
         while not (stop.is_set() or output.reader_gone):
             found = _next(ledger, horizon, place)

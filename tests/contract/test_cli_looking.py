@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
@@ -124,3 +125,15 @@ def test_all_of_them_are_told_a_page_at_a_time(
     assert paged.document == whole.document
     assert paged_text == text
     assert pages == ([2, 2, 1] if words != ["--state", "held"] else [0]) * 2
+
+
+def test_who_follows_a_quiet_ledger_has_a_cursor_at_once(ledger: Ledger, asked: Ask) -> None:
+    [start] = asked("follow", "--once").out.splitlines()
+    place = json.loads(start)
+    recorded(ledger, announced("E1", "M1", []))
+
+    [line] = asked("follow", "--once", "--cursor", place["cursor"]).out.splitlines()
+
+    assert (place["kind"], place["cursor"]) == ("start", "e0.a0.i0")
+    assert (json.loads(line)["kind"], json.loads(line)["event_key"]) == ("event", "E1")
+    assert "start" not in asked("follow", "--once", "--from-beginning").out

@@ -48,13 +48,14 @@ def test_all_that_happened_is_told_and_can_be_resumed_behind_any_line(site: Site
     assert {line["attachment"]["state"] for line in first if line["kind"] == "attempt"} == {"stored"}
     rest = lines(site.run("ledger", "follow", "--once", "--cursor", first[2]["cursor"]).stdout)
     assert rest == first[3:]
-    assert site.run("ledger", "follow", "--once").stdout == ""
+    [start] = lines(site.run("ledger", "follow", "--once").stdout)
+    assert (start["kind"], start["cursor"]) == ("start", first[-1]["cursor"])
 
 
 def test_what_happens_is_told_as_it_happens_until_a_signal(site: Site) -> None:
     with site.start("ledger", "follow") as follower:
         assert follower.stdout is not None
-        time.sleep(2.0)
+        start = json.loads(follower.stdout.readline())
         announce(site, 3)
         assert site.run("--sync-now").returncode == 0
         told = [json.loads(follower.stdout.readline()) for _ in range(2)]
@@ -62,6 +63,7 @@ def test_what_happens_is_told_as_it_happens_until_a_signal(site: Site) -> None:
         follower.send_signal(signal.SIGTERM)
         assert follower.wait(10) == 0
 
+    assert start["kind"] == "start"
     assert [(line["kind"], line.get("outcome")) for line in told] == [("event", None), ("attempt", "stored")]
 
 
