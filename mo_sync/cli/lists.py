@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, TypeVar
 
 import typer
 
+from mo_sync.cli.advice import exit_code_of
 from mo_sync.cli.backlog import read_ahead
 from mo_sync.cli.context import Context, context_of
 from mo_sync.cli.filtering import AsJson, Reveal, filtered
@@ -64,6 +65,8 @@ def list_(
         utc=utc,
         reveal=reveal,
     )
+    if output.quiet and not output.as_json:
+        return _silently(context, chosen, None if everything else limit)
     if everything:
         with read_ahead(_all(context, output, chosen)) as told:
             _speak(output, told)
@@ -122,6 +125,13 @@ def _some(
     return found[:limit], others[:limit], max(len(found), len(others)) > limit
 
 
+def _silently(context: Context, chosen: _Chosen, limit: int | None) -> int:
+    """What of all that would be listed is the worst."""
+    with context.ledger() as ledger, queries.everything(ledger, chosen.filters) as (found, others):
+        states = {row.state for row in itertools.islice(found, limit)} if chosen.files else set()
+        return exit_code_of(states, problems=chosen.others and next(others, None) is not None)
+
+
 def _all(context: Context, output: Output, chosen: _Chosen) -> Generator[str, None, None]:
     """All of them, from one moment, in pieces that end with a line."""
     with contextlib.ExitStack() as stack:
@@ -169,7 +179,6 @@ def _pages(rows: Iterable[T]) -> Iterator[list[T]]:
 
 def _speak(output: Output, told: Iterable[str]) -> None:
     for some in told:
-        if output.as_json or not output.quiet:
-            output.raw(printable(some) if output.terminal and output.as_json else some)
+        output.raw(printable(some) if output.terminal and output.as_json else some)
         if output.reader_gone:
             return

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from mo_sync.cli.advice import exit_code_of
 from mo_sync.cli.context import Context, context_of
 from mo_sync.cli.filtering import AsJson, Reveal, Utc
 from mo_sync.cli.inboxlines import inbox_lines
@@ -37,6 +38,9 @@ def status(ctx: typer.Context, *, as_json: AsJson = False, utc: Utc = False) -> 
     free = _free_bytes(context)
     if output.as_json:
         output.json({**asdict(found), "free_bytes": free})
+    elif output.quiet:
+        states = [state for state, count in found.attachments.items() if count]
+        return exit_code_of(states, problems=bool(found.events.get("rejected")))
     else:
         _show_status(output, found, free, now=now, utc=utc)
     return ExitCode.SETTLED
@@ -64,6 +68,9 @@ def show(
         document = asdict(story) | {"attachments": [with_command(row) for row in story.attachments]}
         output.json(masked(document, reveal=reveal))
         return ExitCode.SETTLED
+    if output.quiet:
+        unread = any(event.state == "rejected" for event in story.events)
+        return exit_code_of([row.state for row in story.attachments], problems=unread)
     for line in timeline(story, now=now, utc=utc, reveal=reveal):
         output.say(line)
     return ExitCode.SETTLED

@@ -68,7 +68,15 @@ def root(
         Literal["debug", "info", "warning", "error"] | None, typer.Option(help="The least that is logged.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document; errors are JSON too.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but what was asked for.")] = False,
+    quiet: Annotated[
+        bool,
+        typer.Option(
+            "--quiet",
+            "-q",
+            help="Print nothing but paths and JSON that were asked for. Then ledger status, list and show exit with "
+            "4 or 5, as a pass would.",
+        ),
+    ] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,

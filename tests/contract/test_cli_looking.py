@@ -137,3 +137,19 @@ def test_who_follows_a_quiet_ledger_has_a_cursor_at_once(ledger: Ledger, asked: 
     assert (place["kind"], place["cursor"]) == ("start", "e0.a0.i0")
     assert (json.loads(line)["kind"], json.loads(line)["event_key"]) == ("event", "E1")
     assert "start" not in asked("follow", "--once", "--from-beginning").out
+
+
+def test_when_quiet_only_the_exit_code_tells(ledger: Ledger, house: House, tmp_path: Path) -> None:
+    troubled(ledger, A1="failed", A2="stored", A3="held")
+
+    def told(*words: str) -> tuple[int, str]:
+        done = call(house.url, tmp_path, *words)
+        return done.exit_code, done.out
+
+    assert told("-q", "ledger", "list") == told("-q", "ledger", "list", "--all") == (5, "")
+    assert told("-q", "ledger", "status") == told("-q", "ledger", "show", "A1") == (5, "")
+    assert told("-q", "ledger", "list", "--state", "stored") == told("-q", "ledger", "show", "A2") == (0, "")
+    assert told("-q", "ledger", "list", "--problems", "--since", "1h") == (0, "")
+    assert told("ledger", "list", "--problems")[0] == told("-q", "ledger", "list", "--json")[0] == 0
+    troubled(ledger, A4="pending")
+    assert told("-q", "ledger", "status") == (4, "")
