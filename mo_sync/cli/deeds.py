@@ -10,9 +10,10 @@ from typing import Annotated, Final
 import typer
 
 from mo_sync.cli.context import Context, context_of
-from mo_sync.cli.filtering import AsJson, DryRun, Ids, filtered
+from mo_sync.cli.filtering import MOST, AsJson, DryRun, Ids, filtered, legible
 from mo_sync.cli.lettingout import LetOut, let_out
 from mo_sync.cli.listing import left_alone
+from mo_sync.cli.output import printable
 from mo_sync.clock import SystemClock
 from mo_sync.errors import ExitCode, UsageError
 from mo_sync.ledger import Ledger, applications, queries
@@ -24,7 +25,7 @@ from mo_sync.lifecycle import State
 __all__ = ["by_whom", "cancel", "hold", "release", "retry"]
 
 Reason = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why; the ledger keeps it.")]
-Limit = Annotated[int | None, typer.Option("--limit", min=1, help="At most so many, the oldest first.")]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, max=MOST, help="At most so many, the oldest first.")]
 Everything = Annotated[bool, typer.Option("--all", help="All of them.")]
 _DONE: Final = {Deed.RETRY: "retried", Deed.HOLD: "held", Deed.RELEASE: "released", Deed.CANCEL: "cancelled"}
 _NEXT: Final = {
@@ -121,7 +122,7 @@ def release(
     if all_applications or len(application or ()) > 1:
         hint = "release attachments of one application at a time, or applications without naming attachments"
         raise UsageError("two-choices", "it was said twice what to release", hint=hint)
-    filters = replace(filters, application_id=application[0] if application else None)
+    filters = replace(filters, application_id=legible("--application", application[0] if application else None))
     wished = _Wish(Deed.RELEASE, wanted or (), filters, limit, everything, by_whom(reason, context_of(ctx).environ))
     return _do(context_of(ctx), wished, dry_run=dry_run, as_json=as_json)
 
@@ -140,11 +141,12 @@ def _release_applications(
         hint = "name ids or --state held, or applications with --application or --all-applications"
         raise UsageError("nothing-chosen", "it was not said what to release", hint=hint)
     output = context.output(as_json=as_json)
+    ids = [legible("--application", one) or "" for one in ids or ()]
     with context.ledger() as ledger:
         if dry_run:
-            released = [one.id for one in applications.troubled(ledger) if everyone or one.id in (ids or ())]
+            released = [one.id for one in applications.troubled(ledger) if everyone or one.id in ids]
         else:
-            released = applications.release(ledger, now=SystemClock().now(), ids=ids or ())
+            released = applications.release(ledger, now=SystemClock().now(), ids=ids)
     if output.as_json:
         output.json({"released": released, "dry_run": dry_run})
     else:
@@ -225,9 +227,9 @@ def _done(context: Context, ledger: Ledger, deed: Deed, choice: Choice, *, by: B
 
 
 def by_whom(reason: str | None, environ: Mapping[str, str]) -> By:
-    """Who calls, by what the environment says, and why."""
+    """Who calls, by what the environment says, and why. Raises UsageError for a reason that is no text."""
     named = (environ.get(name) for name in ("SUDO_USER", "LOGNAME", "USER"))
-    return By(next(filter(None, named), f"user {os.getuid()}"), reason)
+    return By(printable(next(filter(None, named), f"user {os.getuid()}")), legible("--reason", reason))
 
 
 def _named(ledger: Ledger, name: str) -> Story:

@@ -17,7 +17,22 @@ from mo_sync.lifecycle import State
 from mo_sync.readings import moment
 from mo_sync.settings.units import duration
 
-__all__ = ["AsJson", "DryRun", "Ids", "Reveal", "Utc", "filtered", "states_of", "when", "words_of"]
+__all__ = [
+    "MOST",
+    "AsJson",
+    "DryRun",
+    "Ids",
+    "Reveal",
+    "Utc",
+    "filtered",
+    "legible",
+    "states_of",
+    "when",
+    "words_of",
+]
+
+MOST: Final = 1_000_000_000
+"""The largest ``--limit``: no database has so many rows, and every one can count so far."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document for a program.")]
 Utc = Annotated[bool, typer.Option("--utc", help="Times in UTC instead of this machine's zone.")]
@@ -89,13 +104,23 @@ def filtered(command: Callable[..., int]) -> Callable[..., int]:
 def _filters(given: Mapping[str, Any], *, now: datetime, utc: bool) -> Filters:
     return Filters(
         states=states_of(given.get("state")),
-        application_id=given.get("application"),
+        application_id=legible("--application", given.get("application")),
         since=when(given.get("since"), now, utc=utc),
         until=when(given.get("until"), now, utc=utc),
-        from_address=given.get("from_"),
-        to_address=given.get("to"),
-        error=given.get("error"),
+        from_address=legible("--from", given.get("from_")),
+        to_address=legible("--to", given.get("to")),
+        error=legible("--error", given.get("error")),
     )
+
+
+def legible(option: str, text: str | None) -> str | None:
+    """What an option was told, which a database is to be told. Raises UsageError for bytes that are no UTF-8."""
+    try:
+        (text or "").encode()
+    except UnicodeEncodeError as error:
+        shown = ascii(text)[1:-1]
+        raise UsageError("text-not-understood", f"{shown} is no UTF-8 text", item=option) from error
+    return text
 
 
 def states_of(names: list[str] | None) -> tuple[State, ...]:

@@ -15,7 +15,7 @@ import typer
 from mo_sync.cli.advice import exit_code_of
 from mo_sync.cli.backlog import read_ahead
 from mo_sync.cli.context import Context, context_of
-from mo_sync.cli.filtering import AsJson, Reveal, filtered
+from mo_sync.cli.filtering import MOST, AsJson, Reveal, filtered
 from mo_sync.cli.listing import attachment_lines, masked, other_lines, with_command
 from mo_sync.cli.output import Output, plain, printable
 from mo_sync.errors import ExitCode
@@ -37,7 +37,7 @@ def list_(
     *,
     filters: Filters,
     problems: Annotated[bool, typer.Option("--problems", help="Only what needs a person.")] = False,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest first.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=MOST, help="At most so many, the newest first.")] = 50,
     everything: Annotated[bool, typer.Option("--all", help="All of them, whatever --limit says.")] = False,
     as_json: AsJson = False,
     utc: Annotated[

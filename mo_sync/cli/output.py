@@ -78,8 +78,12 @@ class Output:
             self._write(printable(text) + "\n")
 
     def raw(self, text: str) -> None:
-        """What another program reads, just as it is."""
-        self._write(text)
+        """What another program reads, just as it is: in UTF-8, whatever this machine's language is."""
+        buffer = getattr(self.out, "buffer", None)
+        if buffer is None or self.terminal or _is_utf8(self.out):
+            self._write(text)
+        else:
+            self._written(lambda: (self.out.flush(), buffer.write(text.encode()), buffer.flush()))
 
     def look(self) -> None:
         """Notice that the reader went away, also while there is nothing to tell."""
@@ -100,19 +104,12 @@ class Output:
         A lone surrogate, as a file's name may have that is no UTF-8, stands there by its number (``\\udce9``).
         """
         text = json.dumps(document, default=plain, ensure_ascii=False, indent=2 if self.terminal else None)
-        self._write(text.encode("utf-8", "backslashreplace").decode() + "\n")
+        self.raw(text.encode("utf-8", "backslashreplace").decode() + "\n")
 
-    def table(
-        self,
-        heads: Sequence[str],
-        rows: Sequence[Sequence[object]],
-        *,
-        whole: Collection[str] = (),
-        right: Collection[str] = (),
-    ) -> None:
+    def table(self, heads: Sequence[str], rows: Sequence[Sequence[object]], **how: Collection[str]) -> None:
         """Say :meth:`table_text`, to people who want to hear it."""
         if not (self.as_json or self.quiet):
-            self._write(self.table_text(heads, rows, whole=whole, right=right))
+            self._write(self.table_text(heads, rows, **how))
 
     def table_text(
         self,
@@ -187,16 +184,27 @@ class Output:
         return Console(file=page, force_terminal=self.terminal, width=width, highlight=False, _environ=self.environ)
 
     def _write(self, text: str) -> None:
+        if not _is_utf8(self.out):  # letters that this terminal does not have are shown by their numbers
+            encoding = str(self.out.encoding)
+            text = text.encode(encoding, "backslashreplace").decode(encoding)
+        self._written(lambda: (self.out.write(text), self.out.flush()))
+
+    def _written(self, write: Callable[[], object]) -> None:
         if self.reader_gone:
             return
         try:
-            self.out.write(text)
-            self.out.flush()
+            write()
         except BrokenPipeError:
             self.reader_gone = True
             forget(self.out)
         except OSError as error:
             raise unwritable(error) from error
+
+
+def _is_utf8(stream: TextIO) -> bool:
+    """What keeps text in memory has no encoding, and takes every letter."""
+    encoding = getattr(stream, "encoding", None)
+    return encoding is None or encoding.lower().replace("-", "").replace("_", "") == "utf8"
 
 
 def unwritable(error: OSError) -> MoSyncError:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from mo_sync.cli.context import Context, context_of
-from mo_sync.cli.filtering import AsJson, DryRun, Since, Until, when, words_of
+from mo_sync.cli.filtering import MOST, AsJson, DryRun, Since, Until, when, words_of
 from mo_sync.cli.output import counted
 from mo_sync.cli.refeeding import take_files
 from mo_sync.clock import SystemClock
@@ -50,7 +50,7 @@ def replay_events(
     ] = None,
     since: Since = None,
     until: Until = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many events, the oldest first.")] = 10_000,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=MOST, help="At most so many, the oldest first.")] = 10_000,
     everything: Annotated[bool, typer.Option("--all", help="All of them, whatever --limit says.")] = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,

@@ -7,9 +7,11 @@ import time
 from pathlib import Path
 
 import pytest
+from typer.exceptions import TyperException
 
 from mo_sync.cli import lists
 from mo_sync.cli.listing import attachment_lines
+from mo_sync.errors import UsageError
 from mo_sync.ledger import Ledger
 from tests.commands import call
 from tests.contract.conftest import Ask, House
@@ -153,3 +155,28 @@ def test_when_quiet_only_the_exit_code_tells(ledger: Ledger, house: House, tmp_p
     assert told("ledger", "list", "--problems")[0] == told("-q", "ledger", "list", "--json")[0] == 0
     troubled(ledger, A4="pending")
     assert told("-q", "ledger", "status") == (4, "")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(["list", option, "\udce9"] for option in ("--application", "--from", "--to", "--error", "--state")),
+        ["list", "--since", "9" * 30 + "d"],
+        ["export", "attachments", "--error", "\udce9"],
+        ["hold", "A1", "--reason", "\udce9"],
+        ["release", "--application", "\udce9"],
+        ["release", "--state", "held", "--application", "\udce9"],
+        ["show", "\udce9"],
+    ],
+)
+def test_what_no_database_can_be_told_is_an_error_of_usage(ledger: Ledger, asked: Ask, words: list[str]) -> None:
+    recorded(ledger, announced("E1", "M1", ["A1"]))
+
+    with pytest.raises(UsageError):
+        asked(*words)
+
+
+@pytest.mark.parametrize("words", [["list"], ["retry", "--all"], ["replay", "--state", "rejected"]])
+def test_a_limit_that_no_database_can_count_to_is_an_error_of_usage(asked: Ask, words: list[str]) -> None:
+    with pytest.raises(TyperException, match="1000000000"):
+        asked(*words, "--limit", "9" * 30)

@@ -127,6 +127,37 @@ def test_a_name_that_is_no_utf_8_can_be_written_as_json_and_read_back() -> None:
     assert json.loads(out.getvalue()) == {"file": name}
 
 
+class Latin(io.TextIOWrapper):
+    """Where only letters of Western Europe can be shown; maybe a terminal."""
+
+    def __init__(self, *, terminal: bool) -> None:
+        super().__init__(io.BytesIO(), encoding="iso-8859-1")
+        self._terminal = terminal
+
+    def isatty(self) -> bool:
+        return self._terminal
+
+    @property
+    def bytes(self) -> bytes:
+        self.flush()
+        return self.buffer.getvalue()  # type: ignore[attr-defined,no-any-return]
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_what_an_output_cannot_show_is_shown_by_its_number_and_programs_get_it_as_it_is(terminal: bool) -> None:
+    """Such a letter, in a name that came from outside, ended the command with a bug's error."""
+    out = Latin(terminal=terminal)
+    speaks = Output(out, io.StringIO(), {"TERM": "dumb", "COLUMNS": "99"})
+
+    speaks.say("é 日")
+    speaks.table(["name"], [["ü 本"]])
+    speaks.json(["日"])
+
+    text, json_text = out.bytes.rsplit(b"[", 1)
+    assert text.splitlines() == [b"\xe9 \\u65e5", b"name", b"\xfc \\u672c"]
+    assert ("日".encode() in json_text) is not terminal
+
+
 def test_when_quiet_only_what_was_asked_for_is_said() -> None:
     speaks, out, err = speaker(quiet=True)
 
