@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -195,7 +195,8 @@ def _do(context: Context, wished: _Wish, *, dry_run: bool, as_json: bool) -> int
     alone = [row for row in theirs if State(row.state) not in FROM[deed] and row.id not in judged.meant]
     if output.as_json:
         stayed = [{"id": row.id, "state": row.state} for row in alone]
-        document = {_DONE[deed]: count, "dry_run": dry_run, "left_alone": stayed}
+        document: dict[str, Any] = {_DONE[deed]: count, "dry_run": dry_run, "left_alone": stayed}
+        document |= {"by_state": counts} if dry_run else {}
         output.json(document | judged.as_json() if deed is Deed.RELEASE else document)
         return judged.exit_code
     for row in alone:
@@ -222,7 +223,7 @@ def _done(context: Context, ledger: Ledger, deed: Deed, choice: Choice, *, by: B
                 ledger, deed, choice, now=SystemClock().now(), give_up_after_s=patience_s, by=by, told=told
             )
         except KeyboardInterrupt:
-            context.output().warn(f"interrupted: {done:,} were {_DONE[deed]}, all others are as they were")
+            context.output().warn(f"interrupted: {done:,} {_DONE[deed]} so far, all others are as they were")
             raise
 
 

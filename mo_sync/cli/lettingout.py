@@ -59,15 +59,21 @@ def let_out(context: Context, ledger: Ledger, choice: Choice, by: By, *, dry_run
     meant = [item.id for item in found]
     if dry_run or not found:
         return LetOut(meant)
-    settings, clock, left = context.loaded().settings, SystemClock(), {}
+    settings, clock = context.loaded().settings, SystemClock()
+    left: dict[str, str] = {}
+    done = 0
     store, marking = open_store(settings.store, worker=worker_name()), settings.inbox.mark_processed
     try:
         with context.output().progress("files") as bar:
             bar.expect(len(found))
-            for item in found:
+            for place, item in enumerate(found):
+                done = place - len(left)
                 if (why := release(ledger, store, item, by, clock=clock, marking=marking)) is not None:
                     left[item.id] = why
                 bar.advance(1)
+    except KeyboardInterrupt:
+        context.output().warn(f"interrupted: {done:,} let out of quarantine so far, all others are as they were")
+        raise
     finally:
         store.close()
     return LetOut(meant, left)

@@ -8,8 +8,9 @@ import typer
 
 from mo_sync.cli.context import context_of
 from mo_sync.cli.filtering import AsJson, DryRun
+from mo_sync.cli.output import Output
 from mo_sync.clock import SystemClock
-from mo_sync.errors import ExitCode, UsageError
+from mo_sync.errors import ExitCode
 from mo_sync.feeds.dropcopies import forget_days
 from mo_sync.ledger import Ledger
 from mo_sync.presence import worker_name
@@ -25,8 +26,8 @@ __all__ = ["prune"]
 def prune(ctx: typer.Context, *, dry_run: DryRun = False, as_json: AsJson = False) -> int:
     """Do at once what the daemon does every retention.interval: remove for good what is older than [retention] says.
 
-    Files, rows and history go, a few hundred at a time. Without [retention] nothing does. An announcement that comes
-    again after its message was pruned is a new one.
+    Files, rows and history go, a few hundred at a time; --dry-run counts them. Without [retention] nothing goes. An
+    announcement that comes again after its message was pruned is a new one.
 
     Example: mo-sync ledger prune --dry-run
     """
@@ -35,8 +36,8 @@ def prune(ctx: typer.Context, *, dry_run: DryRun = False, as_json: AsJson = Fals
     context.start_log()
     kept = settings.retention
     if not kept.model_dump(exclude={"interval"}, exclude_none=True):
-        hint = "say in [retention] for how long things are kept: docs/configuration.md"
-        raise UsageError("nothing-to-prune", "everything is kept for ever here", item="retention", hint=hint)
+        _tell(output, Pruned(), [], dry_run=dry_run, for_ever=True)
+        return ExitCode.SETTLED
     stopped: list[int] = []
     with context.ledger() as ledger:
         found = upkeep.prunable(ledger, kept, now=clock.now())
@@ -49,21 +50,28 @@ def prune(ctx: typer.Context, *, dry_run: DryRun = False, as_json: AsJson = Fals
             ):
                 bar.expect(sum(found.counts.values()))
                 pruned = _pruned(settings, kept, ledger, stopped, bar.advance)
-    if output.as_json:
-        left = {"left": pruned.left, "left_count": pruned.left_count}
-        output.json({"dry_run": dry_run, "pruned": pruned.counts, **left, "whole": not stopped})
-    else:
-        told = ", ".join(f"{count:,} {name}" for name, count in pruned.counts.items()) or "nothing"
-        output.say(f"{told} would be pruned" if dry_run else f"pruned: {told}")
-        for name, why in pruned.left.items():
-            output.warn(f"left: {name}: {why}")
-        if more := pruned.left_count - len(pruned.left):
-            output.warn(f"left: {more:,} more")
-        if stopped:
-            output.warn("interrupted: the rest goes the next time")
+    _tell(output, pruned, stopped, dry_run=dry_run)
     if stopped:
         return 128 + stopped[0]
     return ExitCode.WORK_REMAINS if pruned.left_count else ExitCode.SETTLED
+
+
+def _tell(output: Output, pruned: Pruned, stopped: list[int], *, dry_run: bool, for_ever: bool = False) -> None:
+    if output.as_json:
+        left = {"left": pruned.left, "left_count": pruned.left_count}
+        output.json({"dry_run": dry_run, "pruned": pruned.counts, **left, "whole": not stopped})
+        return
+    if for_ever:
+        output.say("nothing is pruned: [retention] does not say for how long things are kept")
+        return
+    told = ", ".join(f"{count:,} {name}" for name, count in pruned.counts.items()) or "nothing"
+    output.say(f"{told} would be pruned" if dry_run else f"pruned: {told}")
+    for name, why in pruned.left.items():
+        output.warn(f"left: {name}: {why}")
+    if more := pruned.left_count - len(pruned.left):
+        output.warn(f"left: {more:,} more")
+    if stopped:
+        output.warn("interrupted: the rest goes the next time")
 
 
 def _pruned(settings: Settings, kept: Retention, ledger: Ledger, stopped: list[int], told: upkeep.Told) -> Pruned:

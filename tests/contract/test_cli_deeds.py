@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from mo_sync.cli.output import Output
 from mo_sync.errors import UsageError
 from mo_sync.ledger import Ledger
 from mo_sync.ledger.claims import claim, settle
@@ -11,6 +12,7 @@ from mo_sync.ledger.erasure import erase_attachment
 from mo_sync.ledger.interventions import By, Choice, Deed, intervene
 from mo_sync.ledger.retention import retire
 from mo_sync.lifecycle import State
+from mo_sync.upkeep import quarantine
 from mo_sync.verdicts import Verdict
 from tests.contract.conftest import Ask
 from tests.ledgers import announced, column, failed, later, recorded, rows, settlement, stored
@@ -96,3 +98,35 @@ def test_what_is_being_pruned_was_not_erased_on_request(ledger: Ledger, asked: A
 
     assert asked("retry", "A1").out == "A1 was left alone: it was kept long enough, and is being pruned\n"
     assert asked("retry", "A2").out == f"{stand_in} was left alone: it was erased on request\n"
+
+
+def test_a_dry_run_counts_by_state_for_a_program_too(judged: Ledger, asked: Ask) -> None:
+    would = asked("cancel", "--all", "--dry-run", "--json").document
+
+    assert (would["cancelled"], would["by_state"]) == (2, {"held": 2})
+    assert "by_state" not in asked("cancel", "--all", "--json").document
+
+
+def test_who_is_interrupted_says_how_many_were_let_out(
+    judged: Ledger, asked: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_out: list[object] = []
+
+    def interrupted(ledger: Ledger, store: object, item: object, *_: object, **__: object) -> None:
+        if let_out:
+            raise KeyboardInterrupt
+        let_out.append(item)
+
+    said: list[str] = []
+    monkeypatch.setattr(quarantine, "release", interrupted)
+    monkeypatch.setattr(Output, "warn", lambda _, text: said.append(text))
+
+    assert asked("release", "--state", "quarantined").exit_code == 130
+    assert said == ["interrupted: 1 let out of quarantine so far, all others are as they were"]
+
+
+def test_where_all_is_kept_for_ever_pruning_is_no_error(ledger: Ledger, asked: Ask) -> None:
+    told, document = asked("prune"), asked("prune", "--json", "--dry-run").document
+
+    assert (told.exit_code, told.out.split(":")[0]) == (0, "nothing is pruned")
+    assert document == {"dry_run": True, "pruned": {}, "left": {}, "left_count": 0, "whole": True}
