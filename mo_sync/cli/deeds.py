@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from mo_sync.cli.context import Context, context_of
-from mo_sync.cli.filtering import MOST, AsJson, DryRun, Ids, filtered, legible
+from mo_sync.cli.filtering import AsJson, DryRun, Ids, Limit, filtered, legible
 from mo_sync.cli.lettingout import LetOut, let_out
 from mo_sync.cli.listing import left_alone
 from mo_sync.cli.output import printable
@@ -25,7 +25,6 @@ from mo_sync.lifecycle import State
 __all__ = ["by_whom", "cancel", "hold", "release", "retry"]
 
 Reason = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why; the ledger keeps it.")]
-Limit = Annotated[int | None, typer.Option("--limit", min=1, max=MOST, help="At most so many, the oldest first.")]
 Everything = Annotated[bool, typer.Option("--all", help="All of them.")]
 _DONE: Final = {Deed.RETRY: "retried", Deed.HOLD: "held", Deed.RELEASE: "released", Deed.CANCEL: "cancelled"}
 _NEXT: Final = {

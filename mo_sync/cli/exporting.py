@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,31 +12,32 @@ import typer
 from mo_sync.cli.backlog import read_ahead
 from mo_sync.cli.bar import Bar
 from mo_sync.cli.context import Context, context_of
-from mo_sync.cli.filtering import Reveal, filtered
+from mo_sync.cli.filtering import Limit, Reveal, filtered, refuse_what_means_nothing
 from mo_sync.cli.formats import Form, lines, parquet
-from mo_sync.cli.listing import masked
+from mo_sync.cli.listing import veiled
 from mo_sync.cli.output import Output, printable
 from mo_sync.cli.sparing import refuse_own
 from mo_sync.errors import ExitCode, OutOfReach, UsageError
-from mo_sync.ledger.exports import HEEDED, Kind, columns_of, how_many, streamed
+from mo_sync.ledger.exports import Kind, columns_of, how_many, streamed
 from mo_sync.ledger.filters import Filters
 from mo_sync.wholefile import as_it_was, written
 
 __all__ = ["export"]
 
-_NAMES = {"states": "--state", "application_id": "--application", "from_address": "--from", "to_address": "--to"}
-
 
 @filtered
 def export(
     ctx: typer.Context,
-    kind: Annotated[Kind, typer.Argument(metavar="LIST", help="attachments, messages, events or attempts.")],
+    kind: Annotated[
+        Kind, typer.Argument(metavar="LIST", help="attachments, messages, events, attempts, interventions or problems.")
+    ],
     *,
     form: Annotated[Form, typer.Option("--format", help="csv, jsonl (JSON Lines) or parquet.")] = Form.CSV,
     to_file: Annotated[
         Path | None, typer.Option("--output", metavar="FILE", help="Written whole or not at all; else to the output.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace FILE if it is there.")] = False,
+    limit: Limit = None,
     filters: Filters,
     reveal: Reveal = False,
 ) -> int:
@@ -49,14 +49,14 @@ def export(
     Example: mo-sync ledger export attachments --state stored --since 30d --format parquet --output month.parquet
     """
     context = context_of(ctx)
-    _refuse_what_means_nothing(kind, filters)
+    refuse_what_means_nothing(kind, filters)
     if form is Form.PARQUET and to_file is None:
         raise UsageError("output-missing", "parquet is no text", item="--format", hint="name a file with --output")
     output = context.output()
     columns = columns_of(kind)
 
     def told() -> Generator[str, None, None]:
-        with _rows(context, kind, filters, reveal=reveal) as rows:
+        with _rows(context, kind, filters, limit=limit, reveal=reveal) as rows:
             yield from lines(form, columns, rows)
 
     if to_file is None:
@@ -66,7 +66,14 @@ def export(
     refuse_own(context, to_file)
     with (
         output.progress(kind.value) as bar,
-        _rows(context, kind, filters, reveal=reveal, expect=bar.expect if output.shows_progress else None) as rows,
+        _rows(
+            context,
+            kind,
+            filters,
+            limit=limit,
+            reveal=reveal,
+            expect=bar.expect if output.shows_progress else None,
+        ) as rows,
         _written(output, to_file, replace=force) as part,
     ):
         _write(part, form, columns, rows, bar)
@@ -76,28 +83,21 @@ def export(
 
 @contextlib.contextmanager
 def _rows(
-    context: Context, kind: Kind, filters: Filters, *, reveal: bool, expect: Callable[[int], object] | None = None
+    context: Context,
+    kind: Kind,
+    filters: Filters,
+    *,
+    limit: int | None,
+    reveal: bool,
+    expect: Callable[[int], object] | None = None,
 ) -> Iterator[Iterator[dict[str, Any]]]:
     """``expect`` is told how many there are, which takes its time to count."""
     with context.ledger() as ledger:
         if expect is not None:
-            expect(how_many(ledger, kind, filters))
-        with streamed(ledger, kind, filters) as found:
-            yield (row if reveal else _veiled(row) for row in found)
-
-
-def _veiled(row: dict[str, Any]) -> dict[str, Any]:
-    """An event as it came holds the numbers in full, wherever it has them."""
-    veiled: dict[str, Any] = masked(row, reveal=False)
-    return veiled | {"payload": None} if "payload" in veiled else veiled
-
-
-def _refuse_what_means_nothing(kind: Kind, filters: Filters) -> None:
-    given = {field.name for field in fields(filters) if getattr(filters, field.name) not in (None, ())}
-    for name in sorted(given - HEEDED[kind]):
-        option = _NAMES.get(name, f"--{name}")
-        hint = f"{kind} are chosen by " + ", ".join(sorted(_NAMES.get(other, f"--{other}") for other in HEEDED[kind]))
-        raise UsageError("filter-without-meaning", f"it says nothing about {kind}", item=option, hint=hint)
+            count = how_many(ledger, kind, filters)
+            expect(count if limit is None else min(count, limit))
+        with streamed(ledger, kind, filters, limit=limit) as found:
+            yield (row if reveal else veiled(row) for row in found)
 
 
 def _speak(output: Output, told: Iterable[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
@@ -12,6 +13,7 @@ import typer
 
 from mo_sync.clock import SystemClock
 from mo_sync.errors import UsageError
+from mo_sync.ledger.exports import HEEDED, Kind
 from mo_sync.ledger.filters import Filters
 from mo_sync.lifecycle import State
 from mo_sync.readings import moment
@@ -22,10 +24,12 @@ __all__ = [
     "AsJson",
     "DryRun",
     "Ids",
+    "Limit",
     "Reveal",
     "Utc",
     "filtered",
     "legible",
+    "refuse_what_means_nothing",
     "states_of",
     "when",
     "words_of",
@@ -36,6 +40,7 @@ MOST: Final = 1_000_000_000
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document for a program.")]
 Utc = Annotated[bool, typer.Option("--utc", help="Times in UTC instead of this machine's zone.")]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, max=MOST, help="At most so many, the oldest first.")]
 Reveal = Annotated[bool, typer.Option("--reveal", help="Show phone numbers in full.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say how many.")]
 Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Attachments or messages.")]
@@ -62,6 +67,12 @@ Error = Annotated[
 ]
 
 
+_NAMES: Final = {
+    "states": "--state",
+    "application_id": "--application",
+    "from_address": "--from",
+    "to_address": "--to",
+}
 _OPTIONS: Final = {
     "state": StateNames,
     "application": Application,
@@ -121,6 +132,15 @@ def legible(option: str, text: str | None) -> str | None:
         shown = ascii(text)[1:-1]
         raise UsageError("text-not-understood", f"{shown} is no UTF-8 text", item=option) from error
     return text
+
+
+def refuse_what_means_nothing(kind: Kind, filters: Filters) -> None:
+    """Raises UsageError for an option that says nothing about a list of this kind."""
+    given = {field.name for field in fields(filters) if getattr(filters, field.name) not in (None, ())}
+    for name in sorted(given - HEEDED[kind]):
+        option = _NAMES.get(name, f"--{name}")
+        hint = f"{kind} are chosen by " + ", ".join(sorted(_NAMES.get(other, f"--{other}") for other in HEEDED[kind]))
+        raise UsageError("filter-without-meaning", f"it says nothing about {kind}", item=option, hint=hint)
 
 
 def states_of(names: list[str] | None) -> tuple[State, ...]:

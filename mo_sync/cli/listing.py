@@ -13,7 +13,7 @@ from mo_sync.ledger.queries import AttachmentRow, OtherProblem
 from mo_sync.ledger.retention import PRUNED
 from mo_sync.lifecycle import State
 
-__all__ = ["attachment_lines", "left_alone", "masked", "other_lines", "with_command"]
+__all__ = ["attachment_lines", "left_alone", "masked", "other_lines", "veiled", "with_command"]
 
 _HEADS: Final[tuple[str, ...]] = (
     "attachment",
@@ -98,6 +98,12 @@ def masked(value: Any, *, reveal: bool) -> Any:
     if isinstance(value, list | tuple):
         return [masked(inside, reveal=False) for inside in value]
     return value
+
+
+def veiled(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row with its numbers cut down, and without its payload: an event as it came has them in full, anywhere."""
+    found: dict[str, Any] = masked(dict(row), reveal=False)
+    return found | {"payload": None} if "payload" in found else found
 
 
 def with_command(row: AttachmentRow) -> dict[str, Any]:

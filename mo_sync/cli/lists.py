@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
-import textwrap
 from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -17,23 +15,25 @@ from mo_sync.cli.backlog import read_ahead
 from mo_sync.cli.context import Context, context_of
 from mo_sync.cli.filtering import MOST, AsJson, Reveal, filtered
 from mo_sync.cli.listing import attachment_lines, masked, other_lines, with_command
-from mo_sync.cli.output import Output, plain, printable
+from mo_sync.cli.output import Output
+from mo_sync.cli.records import array, list_records, pages, speak
 from mo_sync.errors import ExitCode
 from mo_sync.ledger import queries
+from mo_sync.ledger.exports import Kind
 from mo_sync.ledger.filters import Filters
 from mo_sync.ledger.queries import AttachmentRow, OtherProblem
 from mo_sync.lifecycle import State
 
 __all__ = ["list_"]
 
-T = TypeVar("T")
-_PAGE: Final = 500
-"""So many rows are in memory at a time when all are listed, and share the widths of their columns."""
-
 
 @filtered
 def list_(
     ctx: typer.Context,
+    kind: Annotated[
+        Literal["attachments", "messages", "events"],
+        typer.Argument(metavar="[LIST]", help="attachments, messages or events."),
+    ] = "attachments",
     *,
     filters: Filters,
     problems: Annotated[bool, typer.Option("--problems", help="Only what needs a person.")] = False,
@@ -45,7 +45,7 @@ def list_(
     ] = False,
     reveal: Reveal = False,
 ) -> int:
-    """Attachments, the newest first, with where they are or why they are not.
+    """Attachments, the newest first, with where they are or why they are not; or messages, or events.
 
     With --problems, each with the command that helps; and also what needs a person and is no attachment: events that
     were not understood, applications in trouble, messages that announce attachments without ids. --state narrows it to
@@ -55,6 +55,9 @@ def list_(
     """
     context = context_of(ctx)
     output = context.output(as_json=as_json)
+    if kind != "attachments":
+        most = None if everything else limit
+        return list_records(context, output, Kind(kind), filters, problems=problems, limit=most, utc=utc, reveal=reveal)
     states = _problems_among(filters.states) if problems else filters.states
     chosen = _Chosen(
         filters=replace(filters, states=states),
@@ -69,7 +72,7 @@ def list_(
         return _silently(context, chosen, None if everything else limit)
     if everything:
         with read_ahead(_all(context, output, chosen)) as told:
-            _speak(output, told)
+            speak(output, told)
         return ExitCode.SETTLED
     found, others, more = _some(context, chosen, limit)
     if more:
@@ -78,7 +81,7 @@ def list_(
         rows = [chosen.document(row) for row in found]
         output.json({"attachments": rows, "others": [asdict(row) for row in others]} if problems else rows)
     else:
-        _speak(output, chosen.lines(output, found, others))
+        speak(output, chosen.lines(output, found, others))
     return ExitCode.SETTLED
 
 
@@ -101,12 +104,12 @@ class _Chosen:
     def lines(self, output: Output, found: Iterable[AttachmentRow], others: Iterable[OtherProblem]) -> Iterator[str]:
         """For a person, some hundreds at a time."""
         headed = True
-        for some in _pages(found) if self.files else [[]]:
+        for some in pages(found) if self.files else [[]]:
             yield attachment_lines(
                 output, some, utc=self.utc, reveal=self.reveal, commands=self.problems, headed=headed
             )
             headed = False
-        for problems in _pages(others):
+        for problems in pages(others):
             yield other_lines(output, problems, utc=self.utc)
 
 
@@ -145,40 +148,12 @@ def _all(context: Context, output: Output, chosen: _Chosen) -> Generator[str, No
             yield from chosen.lines(output, found, others)
             return
         indent = 2 if output.terminal else None
-        rows = _array((chosen.document(row) for row in found), indent)
+        rows = array((chosen.document(row) for row in found), indent)
         if not chosen.problems:
             yield from (*rows, "\n")
             return
         yield '{"attachments": '
         yield from rows
         yield ', "others": '
-        yield from _array((asdict(row) for row in others), indent)
+        yield from array((asdict(row) for row in others), indent)
         yield "}\n"
-
-
-def _array(documents: Iterable[dict[str, Any]], indent: int | None) -> Iterator[str]:
-    """One JSON array, a line or more for each of its elements."""
-    between = "[\n"
-    for document in documents:
-        text = json.dumps(document, default=plain, ensure_ascii=False, indent=indent)
-        yield between + (textwrap.indent(text, "  ") if indent else text)
-        between = ",\n"
-    yield "[]" if between == "[\n" else "\n]"
-
-
-def _pages(rows: Iterable[T]) -> Iterator[list[T]]:
-    """At least one, which may be empty."""
-    left = iter(rows)
-    page = list(itertools.islice(left, _PAGE))
-    while True:
-        yield page
-        page = list(itertools.islice(left, _PAGE))
-        if not page:
-            return
-
-
-def _speak(output: Output, told: Iterable[str]) -> None:
-    for some in told:
-        output.raw(printable(some) if output.terminal and output.as_json else some)
-        if output.reader_gone:
-            return

@@ -9,16 +9,18 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Column, Integer, Select, func, select
+from sqlalchemy import ColumnClause, Integer, Select, Table, func, select
 from sqlalchemy.sql import ColumnElement
 
-from mo_sync.ledger.filters import Filters, matching, sent
+from mo_sync.ledger.filters import Filters, matching, says, sent
 from mo_sync.ledger.ledger import Ledger
-from mo_sync.ledger.schema import UtcTime, attachment, attempt, event, message
+from mo_sync.ledger.schema import UtcTime, attachment, attempt, event, intervention, message
+from mo_sync.ledger.views import problem
 
 __all__ = ["HEEDED", "Kind", "columns_of", "streamed"]
 
-_AT_ONCE: Final = {"attachments": 1_000, "messages": 500, "events": 50, "attempts": 1_000}
+_AT_ONCE: Final = {"messages": 500, "events": 50}
+_ELSE_AT_ONCE: Final = 1_000
 """Rows that are in memory at a time, so few that their longest texts (the payload of an event) do no harm."""
 _PRIVATE: Final = frozenset({"lease", "lease_until", "claimed_at", "worker", "absences", "filed_at", "pruned"})
 
@@ -30,15 +32,37 @@ class Kind(StrEnum):
     MESSAGES = "messages"
     EVENTS = "events"
     ATTEMPTS = "attempts"
+    INTERVENTIONS = "interventions"
+    PROBLEMS = "problems"
 
 
+_OF_MESSAGES: Final = frozenset({"application_id", "since", "until", "from_address", "to_address"})
 HEEDED: Final = {
-    Kind.ATTACHMENTS: frozenset({"states", "application_id", "since", "until", "from_address", "to_address", "error"}),
-    Kind.MESSAGES: frozenset({"application_id", "since", "until", "from_address", "to_address"}),
-    Kind.EVENTS: frozenset({"application_id", "since", "until", "from_address", "to_address"}),
-    Kind.ATTEMPTS: frozenset({"states", "application_id", "since", "until", "from_address", "to_address", "error"}),
+    Kind.ATTACHMENTS: _OF_MESSAGES | {"states", "error"},
+    Kind.MESSAGES: _OF_MESSAGES,
+    Kind.EVENTS: _OF_MESSAGES,
+    Kind.ATTEMPTS: _OF_MESSAGES | {"states", "error"},
+    Kind.INTERVENTIONS: _OF_MESSAGES | {"states", "error"},
+    Kind.PROBLEMS: frozenset({"application_id", "since", "until", "error"}),
 }
-"""Which filters mean something for each. Times are when it was announced, recorded, received, or when the try ended."""
+"""Which filters mean something for each. Times are when it was announced, recorded, received, when the try ended, when
+somebody did it, or since when it needs a person."""
+_TABLES: Final = {
+    Kind.ATTACHMENTS: attachment,
+    Kind.MESSAGES: message,
+    Kind.EVENTS: event,
+    Kind.ATTEMPTS: attempt,
+    Kind.INTERVENTIONS: intervention,
+    Kind.PROBLEMS: problem,
+}
+_ORDER: Final = {
+    Kind.ATTACHMENTS: (attachment.c.created_at, attachment.c.id),
+    Kind.MESSAGES: (message.c.recorded_at, message.c.id),
+    Kind.EVENTS: (event.c.id,),
+    Kind.ATTEMPTS: (attempt.c.id,),
+    Kind.INTERVENTIONS: (intervention.c.id,),
+    Kind.PROBLEMS: (problem.c.since, problem.c.kind, problem.c.id),
+}
 
 
 def columns_of(kind: Kind) -> dict[str, type]:
@@ -46,19 +70,23 @@ def columns_of(kind: Kind) -> dict[str, type]:
     return {column.name: _type_of(column) for column in _columns(kind)}
 
 
-def _type_of(column: Column[Any]) -> type:
+def _type_of(column: ColumnClause[Any]) -> type:
     if isinstance(column.type, UtcTime):
         return datetime
     return int if isinstance(column.type, Integer) else str
 
 
 @contextlib.contextmanager
-def streamed(ledger: Ledger, kind: Kind, filters: Filters) -> Iterator[Iterator[dict[str, Any]]]:
-    """The rows that match, the oldest first, while the block runs; memory stays flat. Raises LedgerOutOfReach."""
-    query = _query(kind, filters)
+def streamed(
+    ledger: Ledger, kind: Kind, filters: Filters, *, limit: int | None = None, newest_first: bool = False
+) -> Iterator[Iterator[dict[str, Any]]]:
+    """The rows that match, the oldest first or the other way round, at most ``limit``, while the block runs; memory
+    stays flat. Raises LedgerOutOfReach."""
+    order = [one.desc() if newest_first else one for one in _ORDER[kind]]
+    query = _query(kind, filters).order_by(*order).limit(limit)
     names = columns_of(kind)
     with ledger.read() as connection:
-        found = connection.execution_options(yield_per=_AT_ONCE[kind.value]).execute(query)
+        found = connection.execution_options(yield_per=_AT_ONCE.get(kind.value, _ELSE_AT_ONCE)).execute(query)
         yield (dict(zip(names, row, strict=True)) for row in found)
 
 
@@ -69,10 +97,9 @@ def how_many(ledger: Ledger, kind: Kind, filters: Filters) -> int:
         return int(connection.execute(query).scalar_one())
 
 
-def _columns(kind: Kind) -> list[Column[Any]]:
-    numbers = [message.c.from_address, message.c.to_address]
-    tables = {Kind.ATTACHMENTS: attachment, Kind.MESSAGES: message, Kind.EVENTS: event, Kind.ATTEMPTS: attempt}
-    own = [column for column in tables[kind].columns if column.name not in _PRIVATE]
+def _columns(kind: Kind) -> list[ColumnClause[Any]]:
+    numbers: list[ColumnClause[Any]] = [message.c.from_address, message.c.to_address]
+    own: list[ColumnClause[Any]] = [one for one in _TABLES[kind].c if one.name not in _PRIVATE]
     return own + numbers if kind is Kind.ATTACHMENTS else own
 
 
@@ -81,19 +108,30 @@ def _query(kind: Kind, filters: Filters) -> Select[Any]:
     match kind:
         case Kind.ATTACHMENTS:
             joined = query.join_from(attachment, message, message.c.id == attachment.c.message_id)
-            return joined.where(*matching(filters)).order_by(attachment.c.created_at, attachment.c.id)
+            return joined.where(*matching(filters))
         case Kind.MESSAGES:
-            return query.where(*_of_messages(filters), *_between(message.c.recorded_at, filters)).order_by(
-                message.c.recorded_at, message.c.id
-            )
+            return query.where(*_of_messages(filters), *_between(message.c.recorded_at, filters))
         case Kind.EVENTS:
             theirs = _of_messages(filters)
             chosen = [event.c.message_id.in_(select(message.c.id).where(*theirs))] if theirs else []
-            return query.where(*chosen, *_between(event.c.received_at, filters)).order_by(event.c.id)
+            return query.where(*chosen, *_between(event.c.received_at, filters))
         case Kind.ATTEMPTS:
-            theirs = matching(replace(filters, since=None, until=None))
-            chosen = [attempt.c.attachment_id.in_(select(attachment.c.id).where(*theirs))] if theirs else []
-            return query.where(*chosen, *_between(attempt.c.finished_at, filters)).order_by(attempt.c.id)
+            return query.where(*_of_attachments(attempt, filters), *_between(attempt.c.finished_at, filters))
+        case Kind.INTERVENTIONS:
+            return query.where(*_of_attachments(intervention, filters), *_between(intervention.c.at, filters))
+        case Kind.PROBLEMS:
+            return query.where(*_of_problems(filters), *_between(problem.c.since, filters))
+
+
+def _of_attachments(table: Table, filters: Filters) -> list[ColumnElement[bool]]:
+    theirs = matching(replace(filters, since=None, until=None))
+    return [table.c.attachment_id.in_(select(attachment.c.id).where(*theirs))] if theirs else []
+
+
+def _of_problems(filters: Filters) -> list[ColumnElement[bool]]:
+    wanted, words = filters.application_id, filters.error
+    found = [problem.c.application_id == wanted] if wanted is not None else []
+    return found + ([says(problem.c.reason, words)] if words is not None else [])
 
 
 def _of_messages(filters: Filters) -> list[ColumnElement[bool]]:
@@ -103,6 +141,6 @@ def _of_messages(filters: Filters) -> list[ColumnElement[bool]]:
     return [*found, *sent(filters)]
 
 
-def _between(column: Column[Any], filters: Filters) -> list[ColumnElement[bool]]:
+def _between(column: ColumnClause[Any], filters: Filters) -> list[ColumnElement[bool]]:
     since = [column >= filters.since] if filters.since is not None else []
     return since + ([column < filters.until] if filters.until is not None else [])

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, Text, column, func, or_, select, table, text, type_coerce
+from sqlalchemy import Connection, Select, func, or_, select, text, type_coerce
 
 from mo_sync.ledger.filters import Filters, addresses, matching, says
 from mo_sync.ledger.inboxes import Inboxes, sight
@@ -28,6 +28,7 @@ from mo_sync.ledger.rows import (
 from mo_sync.ledger.schema import AT_REST, application, attachment, attempt, is_in, message
 from mo_sync.ledger.stories import Story, find_story
 from mo_sync.ledger.totals import Total, totals
+from mo_sync.ledger.views import problem
 from mo_sync.lifecycle import Standing, State
 
 __all__ = [
@@ -59,16 +60,6 @@ __all__ = [
 PROBLEMS = (State.FAILED, State.MISSING, State.REFUSED, State.QUARANTINED)
 """States that need a person."""
 _AT_ONCE: Final = 500
-
-_PROBLEM = table(
-    "v_problem",
-    column("kind", Text),
-    column("id", Text),
-    column("application_id", Text),
-    column("since", attachment.c.updated_at.type),
-    column("reason", Text),
-    column("command", Text),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,23 +169,23 @@ def other_problems(ledger: Ledger, filters: Filters, *, limit: int | None) -> li
 
 
 def _others(filters: Filters) -> Select[Any]:
-    query = select(_PROBLEM).where(_PROBLEM.c.kind.not_in([state.value for state in PROBLEMS]))
-    query = query.order_by(_PROBLEM.c.since.desc(), _PROBLEM.c.kind, _PROBLEM.c.id)
+    query = select(problem).where(problem.c.kind.not_in([state.value for state in PROBLEMS]))
+    query = query.order_by(problem.c.since.desc(), problem.c.kind, problem.c.id)
     if filters.application_id is not None:
-        query = query.where(_PROBLEM.c.application_id == filters.application_id)
+        query = query.where(problem.c.application_id == filters.application_id)
     if filters.since is not None:
-        query = query.where(_PROBLEM.c.since >= filters.since)
+        query = query.where(problem.c.since >= filters.since)
     if filters.until is not None:
-        query = query.where(_PROBLEM.c.since < filters.until)
+        query = query.where(problem.c.since < filters.until)
     if filters.error is not None:
-        query = query.where(says(_PROBLEM.c.reason, filters.error))
+        query = query.where(says(problem.c.reason, filters.error))
     return query
 
 
 def problem_counts(ledger: Ledger) -> dict[str, int]:
     """How many there are of each kind of problem, attachments too."""
     with ledger.read() as connection:
-        found = connection.execute(select(_PROBLEM.c.kind, func.count()).group_by(_PROBLEM.c.kind))
+        found = connection.execute(select(problem.c.kind, func.count()).group_by(problem.c.kind))
         return {kind: count for kind, count in found}  # noqa: C416  rows are not pairs to a type checker
 
 

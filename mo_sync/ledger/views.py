@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Text, column, table
 
 from mo_sync.ledger.dialect import day_of, second_of, shell_word
-from mo_sync.ledger.schema import FROM_INBOX
+from mo_sync.ledger.schema import FROM_INBOX, UtcTime
 
-__all__ = ["COMMENTS", "create", "drop", "statements"]
+__all__ = ["COMMENTS", "create", "drop", "problem", "statements"]
+
+problem = table(
+    "v_problem",
+    column("kind", Text),
+    column("id", Text),
+    column("application_id", Text),
+    column("since", UtcTime),
+    column("reason", Text),
+    column("command", Text),
+)
+"""``v_problem``, to be asked like a table."""
 
 COMMENTS = {
     "v_inbox": "A row a message, with counts of its attachments by state.",

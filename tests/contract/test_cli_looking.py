@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.exceptions import TyperException
 
-from mo_sync.cli import lists
+from mo_sync.cli import lists, records
 from mo_sync.cli.listing import attachment_lines
 from mo_sync.errors import UsageError
 from mo_sync.ledger import Ledger
@@ -118,7 +118,7 @@ def test_all_of_them_are_told_a_page_at_a_time(
         pages.append(len(rows))
         return attachment_lines(output, rows, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(lists, "_PAGE", 2)
+    monkeypatch.setattr(records, "_PAGE", 2)
     monkeypatch.setattr(lists, "attachment_lines", counting)
 
     whole, paged = asked("list", "--json", *words), asked("list", "--all", "--json", *words)
@@ -180,3 +180,32 @@ def test_what_no_database_can_be_told_is_an_error_of_usage(ledger: Ledger, asked
 def test_a_limit_that_no_database_can_count_to_is_an_error_of_usage(asked: Ask, words: list[str]) -> None:
     with pytest.raises(TyperException, match="1000000000"):
         asked(*words, "--limit", "9" * 30)
+
+
+def test_messages_and_events_are_listed_too(ledger: Ledger, asked: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded(ledger, *(announced(f"E{n}", f"M{n}", [], application_id=str(n)) for n in range(3)))
+    monkeypatch.setattr(records, "_PAGE", 2)
+
+    events, two = asked("list", "events"), asked("list", "events", "--limit", "2")
+    messages = asked("list", "messages", "--all", "--json", "--application", "1").document
+
+    assert [line.split()[:2] for line in events.out.splitlines()[1:]] == [[f"E{n}", "accepted"] for n in (2, 1, 0)]
+    assert two.out.splitlines() == events.out.splitlines()[:3]
+    assert ("--all shows them" in two.err, events.err) == (True, "")
+    assert [(row["id"], row["from_address"]) for row in messages] == [("M1", "********0000")]
+    assert asked("list", "events", "--json").document[0]["payload"] is None
+    for words in (["--problems"], ["--state", "failed"], ["--error", "x"]):
+        with pytest.raises(UsageError, match="filter-without-meaning"):
+            asked("list", "messages", *words)
+
+
+def test_problems_and_what_people_did_are_exported_up_to_a_limit(ledger: Ledger, asked: Ask) -> None:
+    troubled(ledger, A1="failed", A2="missing")
+    asked("cancel", "A2", "--reason", "too old")
+
+    problems = asked("export", "problems", "--format", "jsonl").out.splitlines()
+    deeds = asked("export", "interventions").out.splitlines()
+
+    assert [json.loads(line)["command"] for line in problems] == ["mo-sync ledger retry A1"]
+    assert [("too old" in line, "cancel" in line) for line in deeds] == [(False, False), (True, True)]
+    assert len(asked("export", "attachments", "--limit", "1").out.splitlines()) == 2

@@ -11,6 +11,7 @@ from mo_sync.ledger import Ledger
 from mo_sync.ledger.claims import claim, settle
 from mo_sync.ledger.exports import HEEDED, Kind, columns_of, streamed
 from mo_sync.ledger.filters import Filters
+from mo_sync.ledger.interventions import By, Choice, Deed, intervene
 from mo_sync.lifecycle import State
 from mo_sync.verdicts import Verdict
 from tests.ledgers import announced, failed, later, recorded, settlement
@@ -33,9 +34,13 @@ def exported(ledger: Ledger, kind: Kind, **filters: Any) -> list[dict[str, Any]]
 
 @pytest.mark.parametrize("kind", Kind)
 def test_every_row_is_there_with_all_its_columns_of_their_types(sample: Ledger, kind: Kind) -> None:
+    by = By("me", "too many")
+    intervene(sample, Deed.HOLD, Choice(ids=["AZ"]), now=later(200), give_up_after_s=60.0, by=by)
+
     found = exported(sample, kind)
 
-    assert len(found) == (2 if kind is Kind.ATTEMPTS else 2_501)
+    few = {Kind.ATTEMPTS: 2, Kind.INTERVENTIONS: 1, Kind.PROBLEMS: 2}
+    assert len(found) == few.get(kind, 2_501)
     columns = columns_of(kind)
     assert list(found[0]) == list(columns)
     for row in (found[0], found[-1]):
@@ -60,6 +65,9 @@ def test_nothing_is_told_of_leases(sample: Ledger) -> None:
         (Kind.EVENTS, {"since": later(50), "application_id": "2"}, 0),  # both were received at the same time
         (Kind.ATTEMPTS, {"application_id": "17226"}, 2),
         (Kind.ATTEMPTS, {"error": "4100", "until": later(1)}, 0),
+        (Kind.PROBLEMS, {"application_id": "17226", "since": later(1)}, 2),
+        (Kind.PROBLEMS, {"error": "nothing of that kind"}, 0),
+        (Kind.INTERVENTIONS, {"states": [State.HELD]}, 0),
     ],
 )
 def test_filters_choose(sample: Ledger, kind: Kind, filters: dict[str, Any], count: int) -> None:
