@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from mo_sync.cli import completing
 from mo_sync.cli.context import Context, context_of
 from mo_sync.cli.filtering import AsJson, DryRun, Ids, Limit, filtered, legible
 from mo_sync.cli.lettingout import LetOut, let_out
@@ -71,7 +72,8 @@ retry = _command(
 )
 hold = _command(
     Deed.HOLD,
-    """Do not fetch what waits (pending), until it is released. What is being fetched just now is left alone.
+    """Do not fetch what waits (pending), until it is released. What is being fetched just now is left alone, and so is
+    what is announced later, also of an application that is named.
 
     Example: mo-sync ledger hold --application 17226 --reason "wait for the contract"
     """,
@@ -94,7 +96,10 @@ def release(
     application: Annotated[
         list[str] | None,
         typer.Option(
-            "--application", metavar="ID", help="Alone: an application that rests (repeat it). Else only this one's."
+            "--application",
+            metavar="ID",
+            help="Alone: an application that rests (repeat it). Else only this one's.",
+            autocompletion=completing.applications,
         ),
     ] = None,
     all_applications: Annotated[bool, typer.Option("--all-applications", help="Every one that rests.")] = False,

@@ -104,8 +104,8 @@ def gateway(
     listen: Annotated[
         str, typer.Option(metavar="HOST:PORT", help="Where to listen; port 0 picks a free one.")
     ] = "127.0.0.1:0",
-    token: Annotated[str, typer.Option(help="The Bearer token that opens it.")] = DEFAULT_TOKEN,
-    latency: Annotated[float, typer.Option(min=0, help="Seconds that every answer waits.")] = 0.0,
+    token: Annotated[str, typer.Option(metavar="TOKEN", help="The Bearer token that opens it.")] = DEFAULT_TOKEN,
+    latency: Annotated[float, typer.Option(metavar="SECONDS", min=0, help="Seconds that every answer waits.")] = 0.0,
     traffic: Annotated[
         bool, typer.Option("--traffic", help="Hold the demo's messages and attachments, without faults.")
     ] = False,

@@ -24,7 +24,7 @@ _MODE = 0o640
 
 def drop(
     ctx: typer.Context,
-    files: Annotated[list[str], typer.Argument(metavar="FILE…", help="Files with events; - is standard input.")],
+    files: Annotated[list[str], typer.Argument(metavar="FILE", help="Files with events; - is standard input.")],
 ) -> int:
     """Put events into the drop folder: under a hidden name first, synced to the disk, then renamed, so that nobody
     ever sees half a file. The files themselves stay where they are.

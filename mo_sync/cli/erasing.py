@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from mo_sync.cli import completing
 from mo_sync.cli.context import Context, context_of
 from mo_sync.cli.deeds import by_whom
 from mo_sync.cli.filtering import AsJson, DryRun
@@ -68,7 +69,10 @@ class _Done:
 def erase(
     ctx: typer.Context,
     wanted: Annotated[
-        list[str] | None, typer.Argument(metavar="[ID]...", help="Messages, attachments, or events that are neither.")
+        list[str] | None,
+        typer.Argument(
+            metavar="ID", help="Messages, attachments, or events that are neither.", autocompletion=completing.ids
+        ),
     ] = None,
     *,
     sender: Annotated[

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
 import typer
 
+from mo_sync.cli import completing
+from mo_sync.cli.output import printable
 from mo_sync.clock import SystemClock
 from mo_sync.errors import UsageError
 from mo_sync.ledger.exports import HEEDED, Kind
@@ -28,6 +31,7 @@ __all__ = [
     "Reveal",
     "Utc",
     "filtered",
+    "known_states",
     "legible",
     "refuse_what_means_nothing",
     "states_of",
@@ -40,15 +44,27 @@ MOST: Final = 1_000_000_000
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document for a program.")]
 Utc = Annotated[bool, typer.Option("--utc", help="Times in UTC instead of this machine's zone.")]
-Limit = Annotated[int | None, typer.Option("--limit", min=1, max=MOST, help="At most so many, the oldest first.")]
+Limit = Annotated[
+    int | None, typer.Option("--limit", metavar="COUNT", min=1, max=MOST, help="At most so many, the oldest first.")
+]
 Reveal = Annotated[bool, typer.Option("--reveal", help="Show phone numbers in full.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say how many.")]
-Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Attachments or messages.")]
+Ids = Annotated[
+    list[str] | None, typer.Argument(metavar="ID", help="Attachments or messages.", autocompletion=completing.ids)
+]
 StateNames = Annotated[
     list[str] | None,
-    typer.Option("--state", metavar="STATE", help="Only these states; repeat it, or separate by commas."),
+    typer.Option(
+        "--state",
+        metavar="STATE",
+        help="Only these states; repeat it, or separate by commas.",
+        autocompletion=completing.states,
+    ),
 ]
-Application = Annotated[str | None, typer.Option("--application", metavar="ID", help="Only this application.")]
+Application = Annotated[
+    str | None,
+    typer.Option("--application", metavar="ID", help="Only this application.", autocompletion=completing.applications),
+]
 Since = Annotated[
     str | None,
     typer.Option(
@@ -145,11 +161,19 @@ def refuse_what_means_nothing(kind: Kind, filters: Filters) -> None:
 
 def states_of(names: list[str] | None) -> tuple[State, ...]:
     """The states in the words of a command line. Raises UsageError for what is none."""
-    known = ", ".join(State)
-    try:
-        return tuple(State(name) for name in words_of(names))
-    except ValueError as error:
-        raise UsageError("state-unknown", str(error), item="--state", hint=f"states are {known}") from error
+    return tuple(State(name) for name in known_states(names, tuple(State)))
+
+
+def known_states(names: list[str] | None, known: Sequence[str]) -> list[str]:
+    """The states in the words of a command line. Raises UsageError for what is none of the ``known``."""
+    found = words_of(names)
+    for name in found:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            meant = f"did you mean {near[0]}? " if near else ""
+            hint = f"{meant}states are {', '.join(known)}"
+            raise UsageError("state-unknown", f"{printable(name)} is no state", item="--state", hint=hint)
+    return found
 
 
 def words_of(given: list[str] | None) -> list[str]:

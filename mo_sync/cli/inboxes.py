@@ -46,7 +46,9 @@ def gaps(
     since: Since = None,
     until: Until = None,
     application: Application = None,
-    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="Show at most so many, the newest first.")] = 50,
+    limit: Annotated[
+        int, typer.Option(metavar="COUNT", min=1, max=1_000_000, help="Show at most so many, the newest first.")
+    ] = 50,
     everything: Annotated[bool, typer.Option("--all", help="Show all of them.")] = False,
     as_json: AsJson = False,
     utc: Utc = False,

@@ -39,10 +39,13 @@ app = typer.Typer(
     cls=_LedgerCommands,
     add_completion=False,
     no_args_is_help=True,
-    help="Look into the ledger, and decide what waits for a person.",
+    help="Look into the ledger, and decide what waits for a person.\n\nExample: mo-sync ledger list --problems",
 )
 
 
 @app.callback()
 def _ledger() -> None:
-    """Look into the ledger, and decide what waits for a person."""
+    """Look into the ledger, and decide what waits for a person.
+
+    Example: mo-sync ledger list --problems
+    """

@@ -32,12 +32,14 @@ def list_(
     ctx: typer.Context,
     kind: Annotated[
         Literal["attachments", "messages", "events"],
-        typer.Argument(metavar="[LIST]", help="attachments, messages or events."),
+        typer.Argument(metavar="LIST", help="attachments, messages or events."),
     ] = "attachments",
     *,
     filters: Filters,
     problems: Annotated[bool, typer.Option("--problems", help="Only what needs a person.")] = False,
-    limit: Annotated[int, typer.Option(min=1, max=MOST, help="At most so many, the newest first.")] = 50,
+    limit: Annotated[
+        int, typer.Option(metavar="COUNT", min=1, max=MOST, help="At most so many, the newest first.")
+    ] = 50,
     everything: Annotated[bool, typer.Option("--all", help="All of them, whatever --limit says.")] = False,
     as_json: AsJson = False,
     utc: Annotated[

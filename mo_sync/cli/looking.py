@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from mo_sync.cli import completing
 from mo_sync.cli.advice import exit_code_of
 from mo_sync.cli.context import Context, context_of
 from mo_sync.cli.filtering import AsJson, Reveal, Utc
@@ -49,7 +50,12 @@ def status(ctx: typer.Context, *, as_json: AsJson = False, utc: Utc = False) -> 
 def show(
     ctx: typer.Context,
     wanted: Annotated[
-        str, typer.Argument(metavar="ID", help="Of an event, message or attachment; its beginning will do.")
+        str,
+        typer.Argument(
+            metavar="ID",
+            help="Of an event, message or attachment; its beginning will do.",
+            autocompletion=completing.ids,
+        ),
     ],
     *,
     as_json: AsJson = False,

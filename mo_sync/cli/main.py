@@ -25,7 +25,11 @@ __all__ = ["app", "main", "run"]
 _INTERRUPTED = 130
 """128 and the number of SIGINT, as shells have it."""
 
-_PURPOSE = "Never lose a file that a customer sent through Syniverse: events in, verified media files and a ledger out."
+_PURPOSE = """\
+Never lose a file that a customer sent through Syniverse: events in, verified media files and a ledger out.
+
+Example: mo-sync --config /etc/mo-sync/mo-sync.toml --sync-now
+"""
 _EXIT_CODES = """\b
 Exit codes:
   0    all settled

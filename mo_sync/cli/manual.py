@@ -53,12 +53,15 @@ def _head(root: Any) -> Iterator[str]:
 def _commands(root: Any) -> Iterator[str]:
     yield ".SH COMMANDS"
     for words, command in _each(root, ()):
-        arguments = "".join(
-            f" {_plain(one.metavar or one.name)}" for one in command.params if one.param_type_name == "argument"
-        )
+        arguments = "".join(f" {_plain(_argument(one))}" for one in command.params if one.param_type_name == "argument")
         yield f".SS {_NAME} {_plain(' '.join(words))}{arguments}"
         yield from _prose(command.help)
         yield from _options(command)
+
+
+def _argument(one: Any) -> str:
+    name = (one.metavar or one.name) + ("..." if one.nargs == -1 else "")
+    return name if one.required else f"[{name}]"
 
 
 def _each(group: Any, above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -97,8 +100,22 @@ def _options(command: Any) -> Iterator[str]:
         if one.param_type_name != "option" or getattr(one, "hidden", False) or "completion" in one.name:
             continue
         names = ", ".join(f"\\fB{_plain(name)}\\fR" for name in (*one.opts, *one.secondary_opts))
-        value = f" \\fI{_plain(one.metavar)}\\fR" if one.metavar else ""
-        yield f".TP\n{names}{value}\n{_plain(one.help or '')}"
+        value = f" \\fI{_plain(_value(command, one))}\\fR" if _value(command, one) else ""
+        yield f".TP\n{names}{value}\n{_plain((one.help or '') + _default(one))}"
+
+
+def _value(command: Any, one: Any) -> str:
+    """What stands behind the option: its metavar, or the words to choose from; nothing for a flag."""
+    if one.is_flag:
+        return ""
+    return str(one.metavar or one.display_type(typer.Context(command))).strip("<>")
+
+
+def _default(one: Any) -> str:
+    given = one.default
+    if one.is_flag or given is None or callable(given) or given == ():
+        return ""
+    return f" Default: {getattr(given, 'value', given)}."
 
 
 def _plain(text: str) -> str:

@@ -10,8 +10,9 @@ from typing import Annotated
 
 import typer
 
+from mo_sync.cli import completing
 from mo_sync.cli.context import Context, context_of
-from mo_sync.cli.filtering import MOST, AsJson, DryRun, Since, Until, when, words_of
+from mo_sync.cli.filtering import MOST, AsJson, DryRun, Since, Until, known_states, when
 from mo_sync.cli.output import counted
 from mo_sync.cli.refeeding import take_files
 from mo_sync.clock import SystemClock
@@ -33,7 +34,9 @@ _STATES = ("accepted", "ignored", "rejected")
 
 def replay_events(
     ctx: typer.Context,
-    wanted: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Events.")] = None,
+    wanted: Annotated[
+        list[str] | None, typer.Argument(metavar="ID", help="Events.", autocompletion=completing.ids)
+    ] = None,
     *,
     state: Annotated[
         list[str] | None,
@@ -50,7 +53,9 @@ def replay_events(
     ] = None,
     since: Since = None,
     until: Until = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=MOST, help="At most so many, the oldest first.")] = 10_000,
+    limit: Annotated[
+        int, typer.Option("--limit", metavar="COUNT", min=1, max=MOST, help="At most so many, the oldest first.")
+    ] = 10_000,
     everything: Annotated[bool, typer.Option("--all", help="All of them, whatever --limit says.")] = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
@@ -70,7 +75,7 @@ def replay_events(
     if files and (wanted or state or since or until):
         hint = "say either --file, or which of the ledger's events"
         raise UsageError("too-much-chosen", "--file is read whole", item="--file", hint=hint)
-    now, states = clock.now(), _states(state)
+    now, states = clock.now(), known_states(state, _STATES)
     if not wanted and not states and not files:
         hint = "name events, or say which with --state rejected, or where they are with --file"
         raise UsageError("nothing-chosen", "it was not said what to read again", hint=hint)
@@ -149,15 +154,6 @@ def _tell(context: Context, done: Refed, stopped: list[int], *, dry_run: bool, a
         output.warn(f"there are more than {done.read:,}; --limit or --all takes them")
         return ExitCode.WORK_REMAINS
     return ExitCode.SETTLED
-
-
-def _states(given: list[str] | None) -> list[str]:
-    names = words_of(given)
-    for name in names:
-        if name not in _STATES:
-            hint = f"states of events are {', '.join(_STATES)}"
-            raise UsageError("state-unknown", f"{name!r} is none", item="--state", hint=hint)
-    return names
 
 
 def _event(ledger: Ledger, name: str) -> str:

@@ -76,7 +76,12 @@ def _events(summary: Summary) -> str:
 def _settled(summary: Summary) -> str:
     done = _counted(summary.settled) or "none was due"
     size = f" ({counted(summary.stored_bytes, 'byte')})" if summary.stored_bytes else ""
-    return f"Attachments: {done}{size} in {summary.took_s:.1f} s"
+    return f"Attachments: {done}{size} in {_span(summary.took_s)}"
+
+
+def _span(seconds: float) -> str:
+    minutes, rest_s = divmod(round(seconds), 60)
+    return f"{minutes:,} min {rest_s} s" if minutes else f"{seconds:.1f} s"
 
 
 def _ledger(summary: Summary, recorded: Mapping[str, int]) -> str:

@@ -24,6 +24,7 @@ __all__ = [
     "Waiting",
     "adopt",
     "at_most_one",
+    "beginning_with",
     "keep_known",
     "note_pace",
     "probe",
@@ -207,6 +208,13 @@ def troubled(ledger: Ledger) -> list[Troubled]:
             Troubled(row.id, Standing(row.state), row.until, row.failures, row.reason)
             for row in connection.execute(query)
         ]
+
+
+def beginning_with(ledger: Ledger, beginning: str) -> list[str]:
+    """The ids of applications that begin so. Raises LedgerOutOfReach."""
+    begins = application.c.id.startswith(beginning, autoescape=True)
+    with ledger.read() as connection:
+        return list(connection.execute(select(application.c.id).where(begins).order_by(application.c.id)).scalars())
 
 
 def note_pace(ledger: Ledger, workers: Mapping[str, int | None]) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import ColumnElement, Connection, Select, select
 
 from mo_sync.errors import UsageError
 from mo_sync.ledger.dialect import begins_with
@@ -23,7 +24,7 @@ from mo_sync.ledger.schema import application, attachment, attempt, event, inter
 from mo_sync.ledger.veil import known_key
 from mo_sync.readings import plain
 
-__all__ = ["Story", "find_story"]
+__all__ = ["Story", "beginning_with", "find_story"]
 
 _CANDIDATES = 5
 
@@ -52,6 +53,24 @@ def find_story(ledger: Ledger, wanted: str) -> Story:
         return _story(connection, kind, found)
 
 
+def beginning_with(ledger: Ledger, beginning: str, *, count: int = 50) -> list[str]:
+    """Ids of attachments, messages and events that begin so, the first ones in their order; at most ``count`` of each.
+
+    Raises LedgerOutOfReach.
+    """
+    with ledger.read() as connection:
+        return [
+            str(found)
+            for column in (attachment.c.id, message.c.id, event.c.event_key)
+            for found in connection.execute(_beginning_with(connection, column, beginning, count)).scalars()
+        ]
+
+
+def _beginning_with(connection: Connection, column: ColumnElement[str], beginning: str, count: int) -> Select[Any]:
+    begins = begins_with(connection.dialect.name, column, plain(beginning))
+    return select(column).where(begins).order_by(column).limit(count)
+
+
 def _find(connection: Connection, wanted: str) -> tuple[str, str]:
     places = (("attachment", attachment.c.id), ("message", message.c.id), ("event", event.c.event_key))
     for kind, column in places:
@@ -64,8 +83,7 @@ def _find(connection: Connection, wanted: str) -> tuple[str, str]:
             return kind, stand_in
     candidates: list[tuple[str, str]] = []
     for kind, column in places:
-        begins = begins_with(connection.dialect.name, column, wanted)
-        found = connection.execute(select(column).where(begins).order_by(column).limit(_CANDIDATES)).scalars()
+        found = connection.execute(_beginning_with(connection, column, wanted, _CANDIDATES)).scalars()
         candidates += [(kind, str(row)) for row in found]
     if len(candidates) == 1:
         return candidates[0]

@@ -209,3 +209,16 @@ def test_problems_and_what_people_did_are_exported_up_to_a_limit(ledger: Ledger,
     assert [json.loads(line)["command"] for line in problems] == ["mo-sync ledger retry A1"]
     assert [("too old" in line, "cancel" in line) for line in deeds] == [(False, False), (True, True)]
     assert len(asked("export", "attachments", "--limit", "1").out.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "near"), [(["list"], "failed"), (["replay"], "rejected"), (["export", "events"], "")]
+)
+def test_a_state_that_was_mistyped_is_answered_with_the_one_that_was_meant(
+    asked: Ask, words: list[str], near: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        asked(*words, "--state", {"failed": "faild", "rejected": "rejcted"}.get(near, "xyz"))
+
+    hint = caught.value.hint or ""
+    assert hint.startswith(f"did you mean {near}? states are" if near else "states are")

@@ -40,6 +40,10 @@ def test_a_quiet_pass_says_so_in_four_lines() -> None:
     ]
 
 
+def test_a_long_pass_is_told_in_minutes() -> None:
+    assert lines(replace(QUIET, took_s=4_275.2))[1] == "Attachments: none was due in 71 min 15 s"
+
+
 def test_a_ledger_without_attachments_is_not_called_empty_when_something_is_recorded() -> None:
     assert lines(QUIET, {"events": 3, "messages": 2})[2] == "Ledger: no attachments, 3 events, 2 messages"
     assert lines(QUIET, {"events": 0, "messages": 0})[2] == "Ledger: empty"
