@@ -81,7 +81,8 @@ def list_(
         output.warn(f"there are more than {limit}; --limit or --all shows them")
     if output.as_json:
         rows = [chosen.document(row) for row in found]
-        output.json({"attachments": rows, "others": [asdict(row) for row in others]} if problems else rows)
+        document = {"attachments": rows, "others": [asdict(row) for row in others], "more": more}
+        output.json(document if problems else rows)
     else:
         speak(output, chosen.lines(output, found, others))
     return ExitCode.SETTLED
@@ -158,4 +159,4 @@ def _all(context: Context, output: Output, chosen: _Chosen) -> Generator[str, No
         yield from rows
         yield ', "others": '
         yield from array((asdict(row) for row in others), indent)
-        yield "}\n"
+        yield ', "more": false}\n'

@@ -136,7 +136,8 @@ def _tell(output: Output, verified: Verified) -> None:
             for one in verified.found
         ]
         document: dict[str, object] = {"files": verified.files, "bytes": verified.bytes, "resting": verified.resting}
-        document |= {"left_out": verified.left_out, "unnoted": verified.unnoted and str(verified.unnoted)}
+        document |= {"left_out": verified.left_out, "pending_again": _pending_again(verified)}
+        document |= {"unnoted": verified.unnoted and str(verified.unnoted)}
         document |= {"passed_by": [{"key": one.key, "detail": one.detail} for one in verified.passed_by]}
         output.json({**document, "whole": verified.whole, "faults": verified.counts, "found": found})
         return
@@ -156,8 +157,16 @@ def _tell(output: Output, verified: Verified) -> None:
         output.say(f"not looked into, since nothing of ours lies there: {names}{more}")
     if any(one.mended is None for one in verified.found):
         output.say("to mend it: mo-sync ledger verify --repair")
+    if again := _pending_again(verified):
+        due = counted(again, "file is", "files are")
+        output.say(f"{due} pending again: `mo-sync --sync-now`, or the daemon, goes on")
     if left := sum(one.mended is Mended.LEFT for one in verified.found):
         output.say(f"{left:,} could not be mended")
     if verified.left_out:
         orphans = counted(verified.left_out, "orphan")
         output.say(f"only counted: {orphans}; verify again when the others are dealt with")
+
+
+def _pending_again(verified: Verified) -> int:
+    """How many the ledger knows that are mended once they are fetched; of orphans nobody knows what to fetch."""
+    return sum(one.mended is Mended.DONE and one.filed is not None for one in verified.found)

@@ -125,6 +125,9 @@ def test_all_of_them_are_told_a_page_at_a_time(
     text, paged_text = asked("list", *words).out, asked("list", "--all", *words).out
 
     assert paged.document == whole.document
+    if "--problems" in words:
+        assert whole.document["more"] is False
+        assert asked("list", "--json", "--limit", "2", *words).document["more"] is True
     assert paged_text == text
     assert pages == ([2, 2, 1] if words != ["--state", "held"] else [0]) * 2
 

@@ -152,7 +152,7 @@ def test_repair_sends_back_what_is_bad_and_moves_aside_what_was_there(filled: Fi
     assert all(one["mended"] for one in mended["found"])
     bad = {key for key, fault in faults.items() if fault != "orphan"}
     pending = filled.site.query("select id, error from attachment where state = 'pending'")
-    assert len(pending) == len(bad)
+    assert len(pending) == mended["pending_again"] == len(bad)
     assert all(" in the store: " in error for _, error in pending)
     lost = {
         str(path.relative_to(filled.site.media / "lost+found"))
@@ -179,7 +179,9 @@ def test_what_was_sent_back_is_fetched_again_and_all_is_well(tmp_path: Path) -> 
         paths[1].write_bytes(b"x" * paths[1].stat().st_size)
 
         assert site.run("ledger", "verify").returncode == 5
-        assert site.run("ledger", "verify", "--repair").returncode == 0
+        repaired = site.run("ledger", "verify", "--repair")
+        assert repaired.returncode == 0
+        assert "pending again: `mo-sync --sync-now`, or the daemon, goes on" in repaired.stdout
         assert site.run("--sync-now").returncode == 0
 
         (site.media / "lost+found").rename(site.root / "lost")
