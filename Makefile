@@ -4,6 +4,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 N      ?= 500
+# One more than there are processors: many tests wait for a clock, a disk or a socket.
+JOBS   ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 # Thousands of processes are started by the tests: none of them shall compile everything anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -28,7 +30,7 @@ demo: $(VENV)/.runtime ## Run the whole pipeline against the embedded gateway, i
 	$(BIN)/mo-sync demo
 
 test: $(VENV)/.develop ## Run every test
-	$(BIN)/python -m pytest -n auto --dist worksteal
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 check: $(VENV)/.develop ## Lint, types and the import contract
 	$(BIN)/ruff check .

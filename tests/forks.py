@@ -14,6 +14,8 @@ import gc
 import importlib
 import inspect
 import json
+import multiprocessing
+import multiprocessing.context
 import os
 import pkgutil
 import signal
@@ -25,7 +27,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Forked"]
+__all__ = ["Forked", "processes"]
 
 _PR_SET_CHILD_SUBREAPER = 36
 _MOST = 1 << 17
@@ -33,18 +35,26 @@ _PIPES = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
 
 
 class Forked(subprocess.Popen[str]):
-    """``mo-sync ARGUMENTS``, as ``subprocess.Popen`` would start it: with a folder, an environment and streams."""
+    """``mo-sync ARGUMENTS``, as ``subprocess.Popen`` would start it: with folder, environment, umask and streams."""
 
     def _execute_child(self, *given: Any) -> None:
         said = inspect.signature(subprocess.Popen._execute_child).bind(self, *given).arguments  # type: ignore[attr-defined]
         ours = (said["p2cread"], said["c2pwrite"], said["errwrite"])
         streams = [place if fd == -1 else fd for place, fd in enumerate(ours)]
         request = {"arguments": said["args"], "folder": os.fspath(said["cwd"]), "environment": dict(said["env"])}
+        request |= {"umask": said["umask"]}
         try:
             self.pid = _nursery(os.getpid()).fork(request, streams)
         finally:
             self._close_pipe_fds(*(said[name] for name in _PIPES))  # type: ignore[attr-defined]
         self._child_created = True
+
+
+def processes() -> multiprocessing.context.ForkServerContext:
+    """For tests that let functions of theirs run in processes beside each other: forks too, of one with the ledger."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["alembic.command", "mo_sync.ledger", "psycopg", "pytest", "tests.ledgers"])
+    return context
 
 
 class _Nursery:
@@ -118,6 +128,8 @@ def _become(request: dict[str, Any], streams: list[int]) -> None:
     os.environ.clear()
     os.environ.update(request["environment"])
     time.tzset()
+    if request["umask"] >= 0:
+        os.umask(request["umask"])
     sys.argv = [str(Path(__file__).parent.parent / "mo_sync/__main__.py"), *request["arguments"]]
     sys.stdin, sys.stdout = open(0, closefd=False), open(1, "w", closefd=False)  # noqa: SIM115  for its whole life
     sys.stderr = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import threading
 from collections import Counter
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from mo_sync.ledger.claims import claim, expire, extend, give_back, owned, rescu
 from mo_sync.lifecycle import Claim
 from mo_sync.settings import Ledger as LedgerSettings
 from tests.contract.conftest import House
+from tests.forks import processes
 from tests.ledgers import NOW, announced, column, items, later, one, recorded, rows
 
 LEASE_S = 60.0
@@ -95,9 +95,9 @@ def test_threads_and_processes_share_the_work_and_never_get_the_same(house: Hous
     count, crowd = 500, 2
     with house.open() as ledger:
         recorded(ledger, *items(count))
-        spawn = multiprocessing.get_context("spawn")
-        told = spawn.Queue()
-        workers = [spawn.Process(target=_claim_in_a_process, args=(house.url, told)) for _ in range(crowd)]
+        forked = processes()
+        told = forked.Queue()
+        workers = [forked.Process(target=_claim_in_a_process, args=(house.url, told)) for _ in range(crowd)]
         for worker in workers:
             worker.start()
         taken: list[str] = _claim_on_threads(ledger, 8)

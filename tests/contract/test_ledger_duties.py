@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import threading
 from typing import Any
 
@@ -11,6 +10,7 @@ from mo_sync.ledger.duties import Duties, give_back, take
 from mo_sync.settings import Ledger as LedgerSettings
 from tests.clocks import HandClock
 from tests.contract.conftest import House
+from tests.forks import processes
 from tests.ledgers import NOW, later, one, rows
 
 NAME = "refresh token"
@@ -119,13 +119,13 @@ def _ask(url: str, worker: str, start: Any, answers: Any) -> None:
 
 
 def test_of_many_processes_that_ask_at_once_one_gets_each(house: House) -> None:
-    context = multiprocessing.get_context("spawn")
+    context = processes()
     start, answers = context.Barrier(4), context.Queue()
-    processes = [context.Process(target=_ask, args=(house.url, f"p{n}", start, answers)) for n in range(4)]
-    for process in processes:
+    askers = [context.Process(target=_ask, args=(house.url, f"p{n}", start, answers)) for n in range(4)]
+    for process in askers:
         process.start()
-    got = [answers.get(timeout=100) for _ in processes]
-    for process in processes:
+    got = [answers.get(timeout=100) for _ in askers]
+    for process in askers:
         process.join(60)
 
     assert sorted(number for numbers in got for number in numbers) == list(range(20))

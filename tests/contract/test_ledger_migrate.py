@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import multiprocessing
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from mo_sync.ledger.totals import counted, totals
 from mo_sync.ledger.views import COMMENTS
 from mo_sync.settings import Ledger as LedgerSettings
 from tests.contract.conftest import House
+from tests.forks import processes
 from tests.ledgers import NOW, announced, begun_at, column, one, recorded
 
 
@@ -74,9 +74,9 @@ def _open_in_a_process(url: str, start: Any, told: Any) -> None:
 
 @pytest.mark.parametrize("again", range(3))
 def test_four_processes_that_open_a_new_ledger_at_once_all_succeed(bare_house: House, again: int) -> None:
-    spawn = multiprocessing.get_context("spawn")
-    start, told = spawn.Barrier(4), spawn.Queue()
-    openers = [spawn.Process(target=_open_in_a_process, args=(bare_house.url, start, told)) for _ in range(4)]
+    forked = processes()
+    start, told = forked.Barrier(4), forked.Queue()
+    openers = [forked.Process(target=_open_in_a_process, args=(bare_house.url, start, told)) for _ in range(4)]
     for opener in openers:
         opener.start()
     found = [told.get(timeout=60) for _ in openers]

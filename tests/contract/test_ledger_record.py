@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import multiprocessing
 import random
 import sqlite3
 import threading
@@ -22,6 +21,7 @@ from mo_sync.ledger import record as recording
 from mo_sync.ledger.record import Recorded, record
 from mo_sync.settings import Ledger as LedgerSettings
 from tests.contract.conftest import House
+from tests.forks import processes
 from tests.ledgers import (
     GIVE_UP_AFTER_S,
     NOW,
@@ -381,10 +381,10 @@ def _record_in_a_process(url: str, number: int, count: int, start: Any) -> None:
 
 def test_processes_that_record_the_same_events_make_each_row_once(house: House) -> None:
     count, crowd = 60, 3
-    spawn = multiprocessing.get_context("spawn")
-    start = spawn.Barrier(crowd)
+    forked = processes()
+    start = forked.Barrier(crowd)
     workers = [
-        spawn.Process(target=_record_in_a_process, args=(house.url, number, count, start)) for number in range(crowd)
+        forked.Process(target=_record_in_a_process, args=(house.url, number, count, start)) for number in range(crowd)
     ]
     for worker in workers:
         worker.start()

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from mo_sync.sandbox import Gateway
+from tests.forks import Forked
 
 SECRET = "f00dbabe-not-to-be-seen"
 
@@ -34,17 +35,18 @@ class Place:
         self.environ |= {"PYTHONPATH": os.getcwd(), "NO_COLOR": "1"}
 
     def run(self, *arguments: str, umask: int = 0o022) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "mo_sync", *arguments],
+        with Forked(
+            arguments,
             cwd=self.folder,
             env=self.environ,
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=False,
-            umask=umask,
             stdin=subprocess.DEVNULL,
-        )
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            umask=umask,
+        ) as process:
+            out, err = process.communicate(timeout=100)
+        return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
     def mode(self, name: str) -> int:
         return stat.S_IMODE((self.folder / name).stat().st_mode)
