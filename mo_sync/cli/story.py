@@ -7,13 +7,14 @@ from datetime import datetime
 from operator import itemgetter
 
 from mo_sync.cli.advice import helps, shell_word
-from mo_sync.cli.output import age, bytes_text, local_time, mask_number
+from mo_sync.cli.output import age, bytes_text, counted, local_time, mask_number
 from mo_sync.ledger.queries import (
     Announcement,
     ApplicationRow,
     AttachmentRow,
     AttemptRow,
     InterventionRow,
+    MarkRow,
     MessageRow,
     Story,
 )
@@ -28,6 +29,8 @@ def timeline(story: Story, *, now: datetime, utc: bool, reveal: bool) -> Iterato
         yield from _message(story.message, utc=utc, reveal=reveal)
     for announcement in story.events:
         yield from _announcement(announcement, utc=utc)
+    for gap in story.gaps:
+        yield f"{gap.kind}: {gap.reason}"
     for attachment in story.attachments:
         yield ""
         yield f"attachment {attachment.id}: {attachment.state}"
@@ -41,6 +44,9 @@ def timeline(story: Story, *, now: datetime, utc: bool, reveal: bool) -> Iterato
             yield from _rests(story.application, utc=utc)
     if story.message is not None and not story.attachments:
         yield "no attachments"
+    if story.mark is not None:
+        yield ""
+        yield from _mark(story.mark, now=now, utc=utc)
 
 
 def _message(message: MessageRow, *, utc: bool, reveal: bool) -> Iterator[str]:
@@ -75,6 +81,18 @@ def _announcement(event: Announcement, *, utc: bool) -> Iterator[str]:
     yield f"  {local_time(event.received_at, utc=utc)}  received from {event.source}"
     if event.reason is not None:
         yield f"  {event.reason}"
+
+
+def _mark(mark: MarkRow, *, now: datetime, utc: bool) -> Iterator[str]:
+    """What Syniverse was told of it, or is to be told."""
+    tries = f"; {counted(mark.attempts, 'try', 'tries')} in vain: {mark.error}" if mark.error is not None else ""
+    if mark.marked_at is not None:
+        yield f"  {local_time(mark.marked_at, utc=utc)}  Syniverse was told that it is PROCESSED"
+    elif mark.due_at is not None:
+        wait_s = (mark.due_at - now).total_seconds()
+        yield f"  Syniverse is told that it is PROCESSED {'in ' + age(wait_s) if wait_s > 0 else 'at once'}{tries}"
+    else:
+        yield f"  Syniverse could not be told that it is PROCESSED{tries}"
 
 
 def _attempt(attempt: AttemptRow, *, utc: bool) -> str:

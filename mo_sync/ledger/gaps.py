@@ -17,7 +17,7 @@ from mo_sync.ledger.ledger import Ledger
 from mo_sync.ledger.rows import rows
 from mo_sync.ledger.schema import gap
 
-__all__ = ["ABOUT_MESSAGES", "Gap", "GapRow", "Kind", "begin", "end", "gaps", "replace"]
+__all__ = ["ABOUT_MESSAGES", "Gap", "GapRow", "Kind", "begin", "end", "gaps", "of_message", "replace"]
 
 
 class Kind(StrEnum):
@@ -109,6 +109,11 @@ def gaps(
         query = query.where(_VIEW.c.since < until)
     with ledger.read() as connection:
         return rows(connection, query.order_by(text("since desc, message_id")).limit(limit), GapRow)
+
+
+def of_message(connection: Connection, message_id: str) -> list[GapRow]:
+    """What differs of one message."""
+    return rows(connection, select(_VIEW).where(_VIEW.c.message_id == message_id).order_by(_VIEW.c.kind), GapRow)
 
 
 def _same(kind: Kind, subject: str) -> tuple[ColumnElement[bool], ...]:

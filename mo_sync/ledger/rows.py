@@ -17,6 +17,7 @@ __all__ = [
     "AttachmentRow",
     "AttemptRow",
     "InterventionRow",
+    "MarkRow",
     "MessageRow",
     "attachments",
     "each",
@@ -109,6 +110,18 @@ class MessageRow:
     av_status: str | None
     occurred_at: datetime | None
     recorded_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class MarkRow:
+    """Whether Syniverse was told that a message is PROCESSED, or why not."""
+
+    state: str
+    due_at: datetime | None
+    attempts: int
+    error: str | None
+    created_at: datetime
+    marked_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

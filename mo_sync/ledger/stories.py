@@ -8,7 +8,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, select
 
 from mo_sync.errors import UsageError
+from mo_sync.ledger.comparing import mark
 from mo_sync.ledger.dialect import begins_with
+from mo_sync.ledger.gaps import GapRow, of_message
 from mo_sync.ledger.ledger import Ledger
 from mo_sync.ledger.rows import (
     Announcement,
@@ -16,6 +18,7 @@ from mo_sync.ledger.rows import (
     AttachmentRow,
     AttemptRow,
     InterventionRow,
+    MarkRow,
     MessageRow,
     attachments,
     rows,
@@ -41,6 +44,8 @@ class Story:
     attempts: tuple[AttemptRow, ...]
     interventions: tuple[InterventionRow, ...]
     application: ApplicationRow | None
+    gaps: tuple[GapRow, ...]
+    mark: MarkRow | None
 
 
 def find_story(ledger: Ledger, wanted: str) -> Story:
@@ -113,6 +118,7 @@ def _story(connection: Connection, kind: str, found: str) -> Story:
     deeds = select(intervention).where(intervention.c.attachment_id.in_(ids)).order_by(intervention.c.id)
     messages = rows(connection, select(message).where(message.c.id == message_id), MessageRow)
     named = [row.application_id for row in messages]
+    marks = rows(connection, select(mark).where(mark.c.message_id == message_id), MarkRow)
     applications = rows(connection, select(application).where(application.c.id.in_(named)), ApplicationRow)
     return Story(
         kind=kind,
@@ -123,4 +129,6 @@ def _story(connection: Connection, kind: str, found: str) -> Story:
         attempts=tuple(rows(connection, tries, AttemptRow)),
         interventions=tuple(rows(connection, deeds, InterventionRow)),
         application=applications[0] if applications else None,
+        gaps=tuple(of_message(connection, message_id)) if message_id is not None else (),
+        mark=marks[0] if marks else None,
     )

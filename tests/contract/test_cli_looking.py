@@ -12,10 +12,12 @@ from typer.exceptions import TyperException
 from mo_sync.cli import lists, records
 from mo_sync.cli.listing import attachment_lines
 from mo_sync.errors import UsageError
-from mo_sync.ledger import Ledger
+from mo_sync.events import RawEvent
+from mo_sync.ledger import Ledger, marks
+from mo_sync.ledger.claims import claim, settle
 from tests.commands import call
 from tests.contract.conftest import Ask, House
-from tests.ledgers import announced, column, recorded
+from tests.ledgers import NOW, announced, column, later, recorded, settlement, stored
 
 
 def test_of_the_problems_only_those_in_a_state_that_was_named(ledger: Ledger, asked: Ask) -> None:
@@ -225,3 +227,29 @@ def test_a_state_that_was_mistyped_is_answered_with_the_one_that_was_meant(
 
     hint = caught.value.hint or ""
     assert hint.startswith(f"did you mean {near}? states are" if near else "states are")
+
+
+def test_the_story_tells_that_nobody_announced_it_and_what_syniverse_was_told(ledger: Ledger, asked: Ask) -> None:
+    lost, said = announced("E1", "M1", ["A1"])
+    recorded(ledger, (RawEvent("inbox:17226", lost.body, NOW), said))
+    recorded(ledger, announced("E2", "M2", ["A2"]))
+
+    assert "not announced: " in asked("show", "A1").out
+    assert "not announced" not in asked("show", "A2").out
+    assert "PROCESSED" not in asked("show", "A1").out
+
+    [first, second] = claim(ledger, worker="w", count=2, now=later(0), lease_s=60)
+    settle(ledger, [settlement(one, stored(one), now=later(1)) for one in (first, second)], worker="w", marking=True)
+    assert "Syniverse is told that it is PROCESSED at once\n" in asked("show", "A1").out
+
+    one, other = marks.due(ledger, now=later(100), count=2)
+    marks.later(ledger, one, due_at=later(500), error="no answer", counts=True)
+    assert "at once; 1 try in vain: no answer" in asked("show", one.message_id).out
+    marks.done(ledger, [other], now=later(200))
+    assert "Syniverse was told that it is PROCESSED" in asked("show", other.message_id).out
+    marks.failed(ledger, one, error="it is unknown there")
+    assert "could not be told that it is PROCESSED; 1 try in vain: it is" in asked("show", one.message_id).out
+
+    [gap] = asked("show", "M1", "--json").document["gaps"]
+    assert (gap["kind"], gap["command"].split()[0]) == ("not announced", "mo-sync")
+    assert asked("show", "M2", "--json").document["mark"]["attempts"] <= 1
