@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mo_sync.settings import Settings
-from mo_sync.settings.paths import BESIDE, ledger_file
-from mo_sync.store.address import folder_of
+from mo_sync.settings.paths import BESIDE, folder_of, ledger_file
 
 __all__ = ["amounts"]
 

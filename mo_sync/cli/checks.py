@@ -24,9 +24,8 @@ from mo_sync.ledger.checkup import check_up
 from mo_sync.presence import worker_name
 from mo_sync.settings import Settings
 from mo_sync.settings.load import Loaded
-from mo_sync.settings.paths import ledger_file
+from mo_sync.settings.paths import folder_of, ledger_file
 from mo_sync.store import open_store
-from mo_sync.store.address import folder_of
 
 __all__ = ["Check", "Examined", "LocalCheck", "examine", "of_error"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated
@@ -21,6 +22,7 @@ from mo_sync.errors import ExitCode
 from mo_sync.ledger import queries
 from mo_sync.ledger.queries import EndedRow, ProcessRow, Status
 from mo_sync.lifecycle import Standing
+from mo_sync.settings.paths import folder_of
 
 __all__ = ["show", "status"]
 
@@ -83,9 +85,12 @@ def show(
 
 
 def _free_bytes(context: Context) -> int | None:
-    from mo_sync.store.address import free_bytes  # what only this needs, nothing else waits for
-
-    return free_bytes(context.loaded().settings.store)
+    """How much may still be written in the store; None when that cannot be told."""
+    try:
+        found = os.statvfs(folder_of(context.loaded().settings.store.url))
+    except OSError:
+        return None
+    return found.f_bavail * found.f_frsize
 
 
 def _show_status(output: Output, found: Status, free: int | None, *, now: datetime, utc: bool) -> None:

@@ -19,7 +19,7 @@ from mo_sync.settings import Settings
 from mo_sync.settings.changes import values_of
 from mo_sync.settings.keys import Name, dotted, find
 from mo_sync.settings.load import Loaded
-from mo_sync.settings.paths import CONFIGURATION, ledger_file, own_files
+from mo_sync.settings.paths import CONFIGURATION, folder_of, ledger_file, own_files
 from mo_sync.settings.problems import MASK, without_password
 from mo_sync.settings.reference import toml_template
 from mo_sync.settings.sources import FILE_NAME
@@ -143,8 +143,6 @@ def _write_configuration(target: Path, done: _Done, *, force: bool) -> None:
 
 
 def _make_folders(settings: Settings, done: _Done) -> None:
-    from mo_sync.store.address import folder_of
-
     folders = [(settings.drop.path, _DROP_MODE), (folder_of(settings.store.url), _STORE_MODE)]
     for folder, mode in folders:
         if folder is None:

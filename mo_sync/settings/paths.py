@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote, urlsplit
 
+from mo_sync.errors import ConfigurationError
 from mo_sync.settings.changes import values_of
 from mo_sync.settings.keys import dotted
 from mo_sync.settings.model import Settings
@@ -12,12 +15,13 @@ from mo_sync.settings.model import Settings
 if TYPE_CHECKING:
     from mo_sync.settings.load import Loaded
 
-__all__ = ["BESIDE", "CONFIGURATION", "ledger_file", "own_files"]
+__all__ = ["BESIDE", "CONFIGURATION", "folder_of", "ledger_file", "own_files"]
 
 BESIDE: Final = ("-wal", "-shm", "-journal")
 """How the names of the files end that SQLite keeps beside its own, and without which that is damaged."""
 CONFIGURATION: Final = "the configuration"
 _FOLDERS: Final = {("drop", "path")}
+_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(//)?")
 
 
 def ledger_file(settings: Settings) -> Path | None:
@@ -44,3 +48,32 @@ def own_files(loaded: Loaded) -> dict[Path, str]:
         if isinstance(value, Path) and name not in _FOLDERS:
             files[value] = f"the file of {dotted(name)}"
     return files
+
+
+def folder_of(url: str) -> Path:
+    """The folder that ``store.url`` means: a path, or a ``file:`` URL. Raises ConfigurationError.
+
+    >>> folder_of("file:///srv/my%20media")
+    PosixPath('/srv/my media')
+    """
+    scheme = _SCHEME.match(url)
+    if scheme is None:
+        return _path(url, url)
+    if scheme[1].lower() == "file":
+        parts = urlsplit(url)
+        if parts.netloc not in ("", "localhost") or parts.query or parts.fragment:
+            raise _no_store(url, "a file: URL names a folder of this machine, as in file:///srv/media")
+        return _path(unquote(parts.path), url)
+    if scheme[2] is None:
+        return _path(url, url)  # a folder whose name holds a colon
+    raise _no_store(url, f"{scheme[1].lower()}:// needs an object store, which this version does not have yet")
+
+
+def _path(path: str, url: str) -> Path:
+    if not path.strip() or "\0" in path:
+        raise _no_store(url, "it names no folder")
+    return Path(path)
+
+
+def _no_store(url: str, summary: str) -> ConfigurationError:
+    return ConfigurationError("store-url-invalid", summary, item=f"store.url = {url!r}", hint="give a folder")

@@ -16,8 +16,8 @@ import pytest
 
 from mo_sync import settings
 from mo_sync.errors import ConfigurationError, StoreOutOfReach
+from mo_sync.settings.paths import folder_of
 from mo_sync.store import LocalStore, Placed, Placement, Staged, open_store
-from mo_sync.store.address import folder_of
 from tests.stores import put_in_place
 
 KEY = "2026/11/20/WGqCwdXm2szqkIGq2Xmy06/0-Mno4Xayql1oVOYAvP7Iy25.jpg"

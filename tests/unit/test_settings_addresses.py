@@ -12,8 +12,8 @@ from mo_sync.gateway.origins import base_of
 from mo_sync.ledger.engine import connect
 from mo_sync.settings import Ledger
 from mo_sync.settings.load import load
+from mo_sync.settings.paths import folder_of
 from mo_sync.settings.problems import SettingsInvalid
-from mo_sync.store.address import folder_of
 
 SECRET = "f00dbabe-not-to-be-seen"
 NAMES = ("gateway.base_url", "gateway.proxy", "ledger.url", "metrics.listen", "scan.clamd", "store.url")
