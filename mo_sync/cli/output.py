@@ -14,9 +14,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from io import StringIO
-from typing import TYPE_CHECKING, Literal, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from mo_sync.cli.bar import Bar, can_be_drawn_on
+from mo_sync.cli.tables import aligned, fitted
 from mo_sync.errors import MoSyncError
 from mo_sync.log import mask_number
 
@@ -36,8 +37,6 @@ __all__ = [
     "unwritable",
 ]
 
-_PIPED_WIDTH = 100_000
-_LEAST_CUT = 9
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) != "\n"}
 _CONTROLS |= {0x2028: "\\u2028", 0x2029: "\\u2029"}
 # What writes right to left, or says that it does, can make a line read as something that it is not.
@@ -125,27 +124,14 @@ class Output:
         On a terminal that is too narrow, columns are folded; or, when some are to stay ``whole``, all others are cut
         off, since what is copied must stand in one piece: then lines may be longer than the terminal is wide.
         """
-        from rich.cells import cell_len
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-        overflow: Literal["fold", "ellipsis"] = "ellipsis" if whole else "fold"
         cells = [[_cell(value) for value in row] for row in rows]
-        for place, head in enumerate(heads):
-            longest = max((cell_len(row[place]) for row in cells), default=0)
-            kept = head in whole
-            table.add_column(
-                Text(head, no_wrap=bool(whole) or None, overflow=overflow),
-                justify="right" if head in right or _numeric([row[place] for row in rows]) else "left",
-                overflow=overflow,
-                no_wrap=kept,
-                min_width=max(longest, len(head)) if kept else min(longest, _LEAST_CUT),
-            )
-        for row in cells:
-            table.add_row(*(Text(cell, no_wrap=bool(whole) or None, overflow=overflow) for cell in row))
-        least = sum(column.min_width or 0 for column in table.columns) + 2 * len(heads)
-        return self._rendered(lambda console: console.print(table), least=least if whole else 0)
+        to_the_right = {
+            place for place, head in enumerate(heads) if head in right or _numeric([row[place] for row in rows])
+        }
+        if not self.terminal:
+            return aligned(heads, cells, right=to_the_right)
+        kept = {place for place, head in enumerate(heads) if head in whole}
+        return fitted(heads, cells, kept=kept, right=to_the_right, console=self._console)
 
     @property
     def shows_progress(self) -> bool:
@@ -164,24 +150,10 @@ class Output:
         """How many characters stand in a line of the terminal; None where there is none."""
         return self._console(StringIO()).width if self.terminal else None
 
-    def _rendered(self, draw: Callable[[Console], None], *, least: int = 0) -> str:
-        """What rich draws, in memory: a closed pipe is ours to handle, and trailing blanks are nobody's.
-
-        A terminal is taken to be at least ``least`` wide.
-        """
-        from rich.console import ConsoleDimensions
-
-        page = StringIO()
-        console = self._console(page)
-        console.size = ConsoleDimensions(max(console.width, least), console.height)
-        draw(console)
-        return "".join(f"{line.rstrip()}\n" for line in page.getvalue().splitlines())
-
     def _console(self, page: StringIO) -> Console:
         from rich.console import Console
 
-        width = None if self.terminal else _PIPED_WIDTH
-        return Console(file=page, force_terminal=self.terminal, width=width, highlight=False, _environ=self.environ)
+        return Console(file=page, force_terminal=True, highlight=False, _environ=self.environ)
 
     def _write(self, text: str) -> None:
         if not _is_utf8(self.out):  # letters that this terminal does not have are shown by their numbers

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mo_sync.cli import output
+from mo_sync.cli import output, tables
 from mo_sync.cli.output import Output, age, bytes_text, printable
 from tests.terminal import screen
 
@@ -31,6 +31,7 @@ def speaker(*, terminal: bool = False, **more: object) -> tuple[Output, io.Strin
 
 def test_the_examples_in_the_docstrings_hold() -> None:
     assert doctest.testmod(output).failed == 0
+    assert doctest.testmod(tables) == (0, 1)
 
 
 def test_a_table_sets_numbers_to_the_right_and_has_no_trailing_blanks() -> None:
