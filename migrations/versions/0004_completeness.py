@@ -12,6 +12,7 @@ _INBOX = sa.text("substr(source, 1, 6) = 'inbox:'")
 _SCAN_TOLD = sa.text("scan_told_at is not null")
 _PRUNED = sa.text("pruned is not null")
 _PENDING = sa.text("state = 'pending'")
+_FAILED = sa.text("state = 'failed'")
 
 
 def upgrade() -> None:
@@ -30,6 +31,7 @@ def _known_tables() -> None:
     op.create_index("ix_message_pruned", "message", ["id"], sqlite_where=_PRUNED, postgresql_where=_PRUNED)
     op.drop_index("ix_message_application_id", "message")
     op.create_index("ix_message_application_id", "message", ["application_id", "occurred_at"])
+    op.create_index("ix_message_occurred_at", "message", ["occurred_at", "id"])
     op.create_index("ix_event_inbox", "event", ["received_at"], sqlite_where=_INBOX, postgresql_where=_INBOX)
 
 
@@ -72,6 +74,7 @@ def _mark() -> None:
         comment="Messages to be marked as PROCESSED at Syniverse (`inbox.mark_processed`), and those that are.",
     )
     op.create_index("ix_mark_due", "mark", ["due_at"], sqlite_where=_PENDING, postgresql_where=_PENDING)
+    op.create_index("ix_mark_failed", "mark", ["message_id"], sqlite_where=_FAILED, postgresql_where=_FAILED)
 
 
 def _rhythm() -> None:

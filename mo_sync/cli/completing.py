@@ -49,5 +49,5 @@ def _offered(ctx: typer.Context, asked: Callable[[Ledger], Sequence[str]]) -> li
         here = Context(environ=dict(os.environ), cwd=Path.cwd(), config=Path(config) if config else None)
         with here.ledger() as ledger:
             return list(asked(ledger))
-    except (MoSyncError, OSError):
+    except (MoSyncError, OSError, ValueError):  # ValueError: what was typed is no text that a database could hold
         return []

@@ -25,6 +25,6 @@ def inbox_lines(found: Inboxes, *, now: datetime, utc: bool) -> Iterator[str]:
         yield f"of the last day, messages that only the inbox brought: {found.recovered_last_day:,}"
     if found.marks:
         told = ", ".join(f"{count:,} {state}" for state, count in sorted(found.marks.items()))
-        yield f"marked as PROCESSED: {told}"
+        yield f"to be marked as PROCESSED: {told}"
     for trouble in found.troubles:
         yield f"{trouble.kind}: {trouble.subject}, since {local_time(trouble.since, utc=utc)}: {trouble.reason}"

@@ -6,6 +6,7 @@ import itertools
 import json
 import textwrap
 from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, Final, TypeVar
 
 from mo_sync.cli.advice import exit_code_of
@@ -15,6 +16,7 @@ from mo_sync.cli.filtering import refuse_what_means_nothing
 from mo_sync.cli.listing import veiled
 from mo_sync.cli.output import Output, local_time, plain, printable
 from mo_sync.errors import ExitCode, UsageError
+from mo_sync.ledger import Ledger
 from mo_sync.ledger.exports import Kind, streamed
 from mo_sync.ledger.filters import Filters
 
@@ -63,11 +65,8 @@ def list_records(
 
     def told() -> Generator[str, None, None]:
         asked_for = None if limit is None else limit + 1
-        with (
-            context.ledger() as ledger,
-            streamed(ledger, kind, filters, limit=asked_for, newest_first=True) as found,
-        ):
-            rows = (row if reveal else veiled(row) for row in itertools.islice(found, limit))
+        with context.ledger() as ledger, _newest(ledger, kind, filters, asked_for) as found:
+            rows = (row if reveal else _veiled(row) for row in itertools.islice(found, limit))
             if output.as_json:
                 yield from (*array(rows, 2 if output.terminal else None), "\n")
             else:
@@ -75,13 +74,25 @@ def list_records(
             more.append(next(found, None) is not None)
 
     if output.quiet and not output.as_json:
-        with context.ledger() as ledger, streamed(ledger, kind, filters, limit=limit) as found:
+        with context.ledger() as ledger, _newest(ledger, kind, filters, limit) as found:
             return exit_code_of([], problems=any(row.get("state") == "rejected" for row in found))
     with read_ahead(told()) as ready:
         speak(output, ready)
     if any(more):
         output.warn(f"there are more than {limit}; --limit or --all shows them")
     return ExitCode.SETTLED
+
+
+def _newest(
+    ledger: Ledger, kind: Kind, filters: Filters, limit: int | None
+) -> AbstractContextManager[Iterator[dict[str, Any]]]:
+    return streamed(ledger, kind, filters, limit=limit, newest_first=True)
+
+
+def _veiled(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what a person wrote, too, which an export is made for, and a list is not."""
+    found = veiled(row)
+    return found | {"body": None} if "body" in found else found
 
 
 def _tables(output: Output, kind: Kind, rows: Iterable[Mapping[str, Any]], *, utc: bool) -> Iterator[str]:

@@ -37,6 +37,12 @@ mark = Table(
         sqlite_where=text("state = 'pending'"),
         postgresql_where=text("state = 'pending'"),
     ),
+    Index(
+        "ix_mark_failed",
+        "message_id",
+        sqlite_where=text("state = 'failed'"),
+        postgresql_where=text("state = 'failed'"),
+    ),
     comment="Messages to be marked as PROCESSED at Syniverse (`inbox.mark_processed`), and those that are.",
 )
 

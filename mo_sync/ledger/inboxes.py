@@ -34,8 +34,8 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Inboxes:
-    """How far each was seen; how many messages of the last day nobody announced; how many are marked as PROCESSED, or
-    are to be; what is wrong."""
+    """How far each was seen; how many messages of the last day nobody announced; how many are still to be marked as
+    PROCESSED, or could not be; what is wrong."""
 
     places: dict[str, Place]
     recovered_last_day: int
@@ -45,13 +45,16 @@ class Inboxes:
 
 def sight(connection: Connection, *, now: datetime) -> Inboxes:
     """All of it, within a transaction of the caller's."""
-    marks = connection.execute(select(mark.c.state, func.count()).group_by(mark.c.state))
+    open_marks = {
+        state: connection.execute(select(func.count()).where(mark.c.state == text(f"'{state}'"))).scalar_one()
+        for state in ("pending", "failed")
+    }
     about = select(gap.c.kind, gap.c.subject, gap.c.since, gap.c.reason)
     others = about.where(gap.c.kind.not_in([kind.value for kind in ABOUT_MESSAGES])).order_by(gap.c.since)
     return Inboxes(
         places=places.read(connection),
         recovered_last_day=recovered(connection, now - timedelta(days=1), now - _GRACE),
-        marks={state: count for state, count in marks},  # noqa: C416  rows are not pairs to a type checker
+        marks={state: count for state, count in open_marks.items() if count},
         troubles=tuple(Trouble(*row) for row in connection.execute(others)),
     )
 

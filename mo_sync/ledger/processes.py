@@ -19,6 +19,7 @@ __all__ = ["EndedRow", "ProcessRow", "ended", "gone", "passed", "processes", "se
 
 _FORGOTTEN_AFTER: Final = timedelta(days=1)
 _KINDS: Final = ("pass", "daemon")
+_MOST_ENDED: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,10 @@ def _note(connection: Connection, kind: str, worker: str, now: datetime, exit_co
     row = {"name": f"{kind}:{_host(worker)}", "value": str(int(exit_code)), "updated_at": now}
     statement = insert(connection.dialect.name, cursor).values(row)
     connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=row))
+    # Where each process is in a container of its own, machines are new all the time.
+    alike = cursor.c.name.startswith(f"{kind}:", autoescape=True)
+    newest = select(cursor.c.name).where(alike).order_by(cursor.c.updated_at.desc(), cursor.c.name).limit(_MOST_ENDED)
+    connection.execute(delete(cursor).where(alike, cursor.c.name.not_in(newest.scalar_subquery())))
 
 
 def _host(worker: str) -> str:

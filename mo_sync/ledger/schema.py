@@ -103,6 +103,8 @@ message = Table(
     Column("scan_told_at", UtcTime, comment="When its av_status came after it, until its files were judged by that."),
     Column("pruned", Text, comment="Its attachments that were pruned, by commas: they do not come again."),
     Index("ix_message_application_id", "application_id", "occurred_at"),
+    # Those of a time, of all applications but some: what an inbox is compared with.
+    Index("ix_message_occurred_at", "occurred_at", "id"),
     Index("ix_message_scan_told", "id", sqlite_where=text(SCAN_TOLD), postgresql_where=text(SCAN_TOLD)),
     # With the time: the newest of a number that millions have written to are found without sorting those.
     Index("ix_message_from_address", "from_address", "recorded_at"),

@@ -138,7 +138,7 @@ class Exposition(Collector):
         yield _gauges("inbox_age_seconds", "Up to how long ago each inbox was seen.", ages, "inbox")
         brought = "Messages of the last day that only the inbox brought: above 0, the webhook loses some."
         yield _gauge("inbox_recovered_messages", brought, inboxes.recovered_last_day)
-        yield _gauges("marks", "Messages to be marked as PROCESSED, and those that are.", inboxes.marks, "state")
+        yield _gauges("marks", "Messages that are to be marked as PROCESSED, or could not be.", inboxes.marks, "state")
         silent = {kind.value: float(troubles[kind.value]) for kind in Kind if kind not in ABOUT_MESSAGES}
         yield _gauges("inbox_troubles", "Inboxes out of reach or empty, and silent applications.", silent, "kind")
 

@@ -13,7 +13,7 @@ from mo_sync.cli import lists, records
 from mo_sync.cli.listing import attachment_lines
 from mo_sync.errors import UsageError
 from mo_sync.events import RawEvent
-from mo_sync.ledger import Ledger, marks
+from mo_sync.ledger import Ledger, marks, processes
 from mo_sync.ledger.claims import claim, settle
 from tests.commands import call
 from tests.contract.conftest import Ask, House
@@ -253,3 +253,32 @@ def test_the_story_tells_that_nobody_announced_it_and_what_syniverse_was_told(le
     [gap] = asked("show", "M1", "--json").document["gaps"]
     assert (gap["kind"], gap["command"].split()[0]) == ("not announced", "mo-sync")
     assert asked("show", "M2", "--json").document["mark"]["attempts"] <= 1
+
+
+def test_the_newest_events_decide_what_a_quiet_list_ends_with(ledger: Ledger, house: House, tmp_path: Path) -> None:
+    recorded(ledger, *(announced(f"E{n}", f"M{n}", [f"A{n}"]) for n in range(5)))
+    with ledger.begin() as connection:
+        connection.exec_driver_sql("update event set state = 'rejected' where event_key = 'E4'")
+
+    def ended(*words: str) -> int:
+        return call(house.url, tmp_path, "-q", "ledger", "list", "events", *words).exit_code
+
+    assert (ended("--limit", "2"), ended("--all")) == (5, 5)
+
+
+def test_a_list_of_messages_tells_what_was_written_only_when_that_is_asked_for(ledger: Ledger, asked: Ask) -> None:
+    recorded(ledger, announced("E1", "M1", [], message_body="call me at +14085550100"))
+
+    assert "call me" not in asked("list", "messages", "--json").out
+    assert "call me" in asked("list", "messages", "--json", "--reveal").out
+
+
+def test_of_machines_that_come_and_go_the_last_ones_are_known(ledger: Ledger, asked: Ask) -> None:
+    for n in range(30):
+        processes.passed(ledger, f"host{n}-1-aa", now=later(n), exit_code=0)
+        processes.gone(ledger, f"host{n}-1-aa", now=later(n))
+
+    ended = asked("status", "--json").document["ended"]
+
+    assert {one["host"] for one in ended if one["kind"] == "pass"} == {f"host{n}" for n in range(10, 30)}
+    assert len(column(ledger, "select name from cursor where name like 'daemon:%'")) == 20

@@ -19,6 +19,7 @@ from mo_sync.ledger import Ledger, claims, queries, retention
 from mo_sync.ledger.changes import Cursor, changes, newest
 from mo_sync.ledger.erasure import unfinished
 from mo_sync.ledger.filters import Filters
+from mo_sync.ledger.holdings import Owners, held_between
 from mo_sync.ledger.interventions import By, Choice, Deed, intervene, would
 from mo_sync.ledger.replay import Which, replayable
 from mo_sync.ledger.verification import filed, put_undated_first, settled_count
@@ -26,9 +27,16 @@ from mo_sync.lifecycle import State
 from mo_sync.settings import Ledger as LedgerSettings
 from tests.ledgers import items, later, recorded
 
-GROWING = ("event", "message", "attachment", "attempt")
+GROWING = ("event", "message", "attachment", "attempt", "mark")
 # Walks along an index that end as soon as there are enough, or an index that has but the few rows that are meant.
-WALKS = ("ix_attachment_created_at", "ix_event_rejected", "ix_event_remarked", "ix_attachment_error")
+WALKS = (
+    "ix_attachment_created_at",
+    "ix_attachment_error",
+    "ix_event_rejected",
+    "ix_event_remarked",
+    "ix_mark_due",
+    "ix_mark_failed",
+)
 
 Asked = Callable[[Ledger], Any]
 
@@ -61,6 +69,10 @@ QUESTIONS: dict[str, Asked] = {
         filed(ledger, before=later(9), after=None, count=50),
     ),
     "finish erasures": unfinished,
+    "messages of an inbox": lambda ledger: list(held_between(ledger, Owners(only="17226"), later(-9), later(9))),
+    "messages of the others": lambda ledger: list(
+        held_between(ledger, Owners(but=frozenset({"2"})), later(-9), later(9))
+    ),
     "prune": lambda ledger: retention.retire(ledger, state=State.STORED, before=later(9), now=later(9), count=50),
     "prune payloads": lambda ledger: (
         retention.old_payloads(ledger, before=later(9)),
