@@ -9,12 +9,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import ColumnClause, Integer, Select, Table, func, select
+from sqlalchemy import ColumnClause, Connection, Integer, Select, Table, exists, func, select
 from sqlalchemy.sql import ColumnElement
 
 from mo_sync.ledger.filters import Filters, matching, says, sent
 from mo_sync.ledger.ledger import Ledger
-from mo_sync.ledger.schema import UtcTime, attachment, attempt, event, intervention, message
+from mo_sync.ledger.schema import UtcTime, application, attachment, attempt, event, intervention, message
 from mo_sync.ledger.views import problem
 
 __all__ = ["HEEDED", "Kind", "columns_of", "streamed"]
@@ -83,9 +83,10 @@ def streamed(
     """The rows that match, the oldest first or the other way round, at most ``limit``, while the block runs; memory
     stays flat. Raises LedgerOutOfReach."""
     order = [one.desc() if newest_first else one for one in _ORDER[kind]]
-    query = _query(kind, filters).order_by(*order).limit(limit)
     names = columns_of(kind)
     with ledger.read() as connection:
+        walks = newest_first and limit is not None and _has_many(connection, filters)
+        query = _query(kind, filters, walks=walks).order_by(*order).limit(limit)
         found = connection.execution_options(yield_per=_AT_ONCE.get(kind.value, _ELSE_AT_ONCE)).execute(query)
         yield (dict(zip(names, row, strict=True)) for row in found)
 
@@ -103,18 +104,28 @@ def _columns(kind: Kind) -> list[ColumnClause[Any]]:
     return own + numbers if kind is Kind.ATTACHMENTS else own
 
 
-def _query(kind: Kind, filters: Filters) -> Select[Any]:
+def _has_many(connection: Connection, filters: Filters) -> bool:
+    """Whether what matches is likely to be found near the end of all: an application has its part of everything, and a
+    number has not."""
+    if filters.application_id is None or filters.from_address is not None or filters.to_address is not None:
+        return False
+    known = select(application.c.id).where(application.c.id == filters.application_id)
+    return connection.execute(known).first() is not None
+
+
+def _query(kind: Kind, filters: Filters, *, walks: bool = False) -> Select[Any]:
+    """``walks``: from the newest back, until there are enough, rather than sorting all that match."""
     query = select(*_columns(kind))
     match kind:
         case Kind.ATTACHMENTS:
             joined = query.join_from(attachment, message, message.c.id == attachment.c.message_id)
             return joined.where(*matching(filters))
         case Kind.MESSAGES:
+            if walks:
+                query = query.with_hint(message, "indexed by ix_message_recorded_at", "sqlite")
             return query.where(*_of_messages(filters), *_between(message.c.recorded_at, filters))
         case Kind.EVENTS:
-            theirs = _of_messages(filters)
-            chosen = [event.c.message_id.in_(select(message.c.id).where(*theirs))] if theirs else []
-            return query.where(*chosen, *_between(event.c.received_at, filters))
+            return query.where(*_of_events(filters, walks=walks), *_between(event.c.received_at, filters))
         case Kind.ATTEMPTS:
             return query.where(*_of_attachments(attempt, filters), *_between(attempt.c.finished_at, filters))
         case Kind.INTERVENTIONS:
@@ -139,6 +150,15 @@ def _of_messages(filters: Filters) -> list[ColumnElement[bool]]:
     if filters.application_id is not None:
         found.append(message.c.application_id == filters.application_id)
     return [*found, *sent(filters)]
+
+
+def _of_events(filters: Filters, *, walks: bool) -> list[ColumnElement[bool]]:
+    theirs = _of_messages(filters)
+    if not theirs:
+        return []
+    if walks:
+        return [exists().where(message.c.id == event.c.message_id, *theirs)]
+    return [event.c.message_id.in_(select(message.c.id).where(*theirs))]
 
 
 def _between(column: ColumnClause[Any], filters: Filters) -> list[ColumnElement[bool]]:

@@ -18,6 +18,7 @@ from sqlalchemy import event
 from mo_sync.ledger import Ledger, claims, queries, retention
 from mo_sync.ledger.changes import Cursor, changes, newest
 from mo_sync.ledger.erasure import unfinished
+from mo_sync.ledger.exports import Kind, streamed
 from mo_sync.ledger.filters import Filters
 from mo_sync.ledger.holdings import Owners, held_between
 from mo_sync.ledger.interventions import By, Choice, Deed, intervene, would
@@ -96,6 +97,16 @@ def test_a_question_is_answered_without_reading_a_whole_table(ledger: Ledger, na
     assert plans
     scans = [plan for plan in plans if (found := re.match(r"SCAN (\w+)", plan)) and table_of(found[1]) in GROWING]
     assert [plan for plan in scans if not any(plan.endswith(index) for index in WALKS)] == []
+
+
+@pytest.mark.parametrize("kind", [Kind.MESSAGES, Kind.EVENTS])
+def test_the_newest_of_an_application_are_not_found_by_sorting_all_of_them(ledger: Ledger, kind: Kind) -> None:
+    def ask() -> None:
+        chosen = Filters(application_id="17226")
+        with streamed(ledger, kind, chosen, limit=3, newest_first=True) as found:
+            assert len(list(found)) == 3
+
+    assert [plan for plan in plans_of(ledger, ask) if "TEMP B-TREE FOR ORDER" in plan] == []
 
 
 @pytest.mark.parametrize("deed", Deed)
