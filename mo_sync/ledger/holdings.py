@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -15,7 +15,7 @@ from mo_sync.ledger.ledger import Ledger
 from mo_sync.ledger.schema import REMARKED, attachment, event, message
 from mo_sync.ledger.veil import ERASED, known_key
 
-__all__ = ["Held", "Owners", "erased", "held", "held_between"]
+__all__ = ["Held", "Owners", "accounted_for", "erased", "held", "held_between"]
 
 _AT_ONCE: Final = 2_000
 
@@ -24,6 +24,7 @@ _AT_ONCE: Final = 2_000
 class Held:
     """A message that is recorded, and the attachments that it has, or had until they were pruned.
 
+    What stands for erased ones is not among them: nobody else names these. See :func:`accounted_for`.
     ``lacks_ids``: an event said that it has attachments, and nobody named any yet.
     """
 
@@ -63,10 +64,24 @@ def held(ledger: Ledger, message_ids: Sequence[str]) -> dict[str, Held]:
                 files.setdefault(message_id, set()).add(attachment_id)
             remarked = {message_id for (message_id,) in look_up(connection, _remarked, some)}
             for message_id, application_id, sender, receiver, body, pruned in look_up(connection, _messages, some):
-                theirs = frozenset([*files.get(message_id, ()), *filter(None, (pruned or "").split(","))])
+                theirs = {*files.get(message_id, ()), *filter(None, (pruned or "").split(","))}
                 lacks_ids = not theirs and message_id in remarked
-                found[message_id] = Held(application_id, sender, receiver, body, theirs, lacks_ids)
+                named = frozenset(one for one in theirs if not one.startswith(ERASED))
+                found[message_id] = Held(application_id, sender, receiver, body, named, lacks_ids)
     return found
+
+
+def accounted_for(ledger: Ledger, attachment_ids: Collection[str]) -> frozenset[str]:
+    """Those that recording a message that names them would not bring: another message has them, or they were erased.
+
+    Raises LedgerOutOfReach.
+    """
+    with ledger.read() as connection:
+        veil = known_key(connection)
+        names = {one: one for one in attachment_ids}
+        names |= {veil("attachment", one): one for one in attachment_ids} if veil is not None else {}
+        rows = [row[0] for some in chunks(sorted(names)) for row in look_up(connection, _attachments, some)]
+    return frozenset(names[one] for one in rows)
 
 
 def erased(ledger: Ledger, message_ids: Sequence[str]) -> set[str]:
@@ -119,6 +134,10 @@ def _messages(dialect: str) -> Select[Any]:
 
 def _files(dialect: str) -> Select[Any]:
     return select(attachment.c.message_id, attachment.c.id).where(among(dialect, attachment.c.message_id))
+
+
+def _attachments(dialect: str) -> Select[Any]:
+    return select(attachment.c.id).where(among(dialect, attachment.c.id))
 
 
 def _remarked(dialect: str) -> Select[Any]:

@@ -60,7 +60,8 @@ def veiled(connection: Connection, batch: Sequence[Item]) -> tuple[Sequence[Item
     """``batch`` without what was erased, and the ids of erased attachments among what is left.
 
     An announcement that was erased counts as one more delivery of what stands for it; another announcement of a message
-    that was erased becomes one that is ignored, without its bytes.
+    that was erased becomes one that is ignored, without its bytes. One that names an erased attachment loses its bytes
+    too, in which the id stands; what else it says is taken in.
     """
     veil = known_key(connection)
     if veil is None:
@@ -111,9 +112,12 @@ class _Gone:
         known = key if key in self.events else self.by_content.get(content)
         named = parsed.message is not None and self.veil("message", parsed.message.message_id) in self.messages
         if known is None and not named:
-            return item
+            return (RawEvent(raw.source, b"", raw.received_at), parsed) if self._names_one(parsed) else item
         left = Envelope(known or key, content, parsed.topic, parsed.type, None, None, None, _REASON)
         return bare, left
+
+    def _names_one(self, parsed: Envelope) -> bool:
+        return parsed.message is not None and not self.attachments.isdisjoint(parsed.message.attachment_ids)
 
 
 def known_key(connection: Connection) -> Veil | None:

@@ -10,8 +10,10 @@ import pytest
 from mo_sync.events import RawEvent
 from mo_sync.ledger import Ledger, gaps, marks, places, rhythms
 from mo_sync.ledger.claims import claim, settle
+from mo_sync.ledger.erasure import erase_attachment
 from mo_sync.ledger.gaps import Gap, Kind
-from mo_sync.ledger.holdings import Owners, held, held_between
+from mo_sync.ledger.holdings import Owners, accounted_for, held, held_between
+from mo_sync.ledger.interventions import By
 from mo_sync.ledger.places import Left, Place
 from mo_sync.ledger.record import Item
 from mo_sync.upkeep.silence import listen
@@ -110,6 +112,19 @@ def test_what_is_held_is_told_and_what_is_erased_is_none_of_it(ledger: Ledger) -
     between = list(held_between(ledger, Owners(only="17226"), NOW - 400 * 24 * HOUR, NOW + HOUR))
     assert sorted(row[0] for row in between) == ["M1", "M2"]
     assert list(held_between(ledger, Owners(but=frozenset({"17226"})), NOW - 400 * 24 * HOUR, NOW + HOUR)) == []
+
+
+def test_what_stands_for_an_erased_attachment_is_not_told_and_the_erased_one_is_accounted_for(ledger: Ledger) -> None:
+    recorded(ledger, announced("E1", "M1", ["A1", "A2"]), announced("E2", "M2", ["A3"]))
+    assert accounted_for(ledger, {"A1", "A3", "A4"}) == {"A1", "A3"}
+    for name in ("A1", "A3"):
+        erase_attachment(ledger, name, By("me"), now=NOW)
+
+    found = held(ledger, ["M1", "M2"])
+
+    assert found["M1"].attachment_ids == {"A2"}
+    assert (found["M2"].attachment_ids, found["M2"].lacks_ids) == (frozenset(), False)
+    assert accounted_for(ledger, {"A1", "A2", "A4"}) == {"A1", "A2"}
 
 
 # places

@@ -218,6 +218,11 @@ def test_one_attachment_goes_and_its_message_stays(filled: Ledger) -> None:
         "A6",
     ]
     assert column(filled, "select position from attachment where id = 'A6'") == [2]
+    recorded(filled, announced("E21", "M21", ["A4", "A21"]), announced("E22", "M22", ["A22"]))
+    assert column(filled, "select id from attachment where message_id in ('M21', 'M22') order by id") == ["A21", "A22"]
+    assert column(filled, "select event_key from event where payload <> '' order by event_key") == ["E1", "E2", "E22"]
+    assert "'A4'" not in everything(filled)
+    assert "A4," not in everything(filled)
 
 
 def test_a_message_goes_also_after_one_of_its_attachments_went_alone(filled: Ledger) -> None:

@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 
 from mo_sync import settings
+from mo_sync.intake import Receipt
+from mo_sync.ledger.erasure import erase_attachment
+from mo_sync.ledger.interventions import By
 from mo_sync.sandbox import EVERYTHING, Attachment, Gateway, ListRules, Message, named
 from tests.clocks import SetClock
 from tests.inboxes import Inboxes, ago, announce, inboxes, received
@@ -356,6 +359,34 @@ def test_what_is_older_than_is_kept_is_not_fetched_again(tmp_path: Path, sandbox
         here.pass_()
 
         assert here.messages() == [received(2, ago(1)).id]
+
+
+def test_an_attachment_that_was_erased_alone_does_not_come_back(here: Inboxes, sandbox: Gateway) -> None:
+    one = received(1, ago(1), 2)
+    sandbox.add_message(one)
+    announce(here.ledger, one)
+    gone, kept = one.attachments
+    erase_attachment(here.ledger, gone, By("me"), now=ago(0))
+
+    for _ in range(3):
+        assert here.pass_().receipt == Receipt()
+
+    assert [row["payload"] for row in rows(here.ledger, "select payload from event")] == [""]
+    assert kept in here.attachments()
+    assert gone not in here.attachments()
+    assert here.gaps() == []
+
+
+def test_an_attachment_that_another_message_has_is_no_gain(here: Inboxes, sandbox: Gateway) -> None:
+    owner, other = received(1, ago(1)), received(2, ago(1))
+    announce(here.ledger, owner, other)
+    fill(sandbox, [owner, replace(other, attachments=(*other.attachments, *owner.attachments))])
+
+    for _ in range(2):
+        assert here.pass_().receipt == Receipt()
+
+    assert here.attachments() == owners([owner, other])
+    assert here.gaps() == []
 
 
 def test_a_message_is_dated_by_the_inbox(here: Inboxes, sandbox: Gateway) -> None:

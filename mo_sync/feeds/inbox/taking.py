@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
@@ -19,7 +19,7 @@ from mo_sync.gateway.inbox import Inbox
 from mo_sync.gateway.inboxrows import InboxRow
 from mo_sync.intake import Intake, Receipt
 from mo_sync.ledger import Ledger
-from mo_sync.ledger.holdings import Held, erased, held
+from mo_sync.ledger.holdings import Held, accounted_for, erased, held
 from mo_sync.lifecycle import Failed, Interrupted
 from mo_sync.verdicts import Verdict
 
@@ -106,11 +106,18 @@ class Taker:
             return item
         if said is None:
             return None
+        more = known.attachment_ids.union(self._elsewhere(said, known))
+        known = replace(known, attachment_ids=more)
         gains = lacks(said, known)
         reason = difference(said, known) or (_gain(said, known) if gains and self.intake is None else None)
         if reason is not None:
             taken.differing.append(Differing(row.message_id, known.application_id, row.created_at, reason))
         return item if gains else None
+
+    def _elsewhere(self, said: MoMessage, known: Held) -> frozenset[str]:
+        """What it names and cannot gain: else it would be recorded again at every look, and be a gap for ever."""
+        named = frozenset(said.attachment_ids).difference(known.attachment_ids)
+        return accounted_for(self.ledger, named) if named else named
 
     def _missing(self, row: InboxRow, said: MoMessage | None) -> Differing:
         if said is None:
