@@ -6,7 +6,7 @@ import signal
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated
 
 import typer
@@ -63,12 +63,14 @@ def gaps(
     context, now = context_of(ctx), SystemClock().now()
     output = context.output(as_json=as_json)
     context.start_log()
-    span = Span(when(since, now, utc=utc) or now - _DAY, when(until, now, utc=utc) or now)
+    wanted = when(since, now, utc=utc) or now - _DAY
+    span = Span(_kept(context, wanted, now), when(until, now, utc=utc) or now)
     gone, stopped = _gone_through(context, output, span, application, records=False)
     found = sorted(gone.gaps, key=lambda one: (one.since, one.subject), reverse=True)
     if output.as_json:
         output.json(_document(gone, span, stopped) | {"gaps": [asdict(one) for one in found]})
         return _exit_code(gone, stopped, ExitCode.NEEDS_A_PERSON if found else ExitCode.SETTLED)
+    _tell_of_retention(output, wanted, span, utc=utc)
     _show(output, found if everything else found[:limit], utc=utc)
     if not everything and len(found) > limit:
         output.warn(f"there are {len(found):,}; --limit or --all shows more")
@@ -101,23 +103,20 @@ def backfill(
     Example: mo-sync ledger backfill --since 30d --dry-run
     """
     context, now = context_of(ctx), SystemClock().now()
-    output, settings = context.output(as_json=as_json), context.loaded().settings
+    output = context.output(as_json=as_json)
     context.start_log()
     wanted = when(since, now)
     if wanted is None:
         raise UsageError(
             "since-missing", "it was not said from when on", item="--since", hint="for example --since 30d"
         )
-    kept = kept_since(settings.retention, now)
-    begin = wanted if kept is None else max(wanted, kept)
-    span = Span(begin, when(until, now) or now)
+    span = Span(_kept(context, wanted, now), when(until, now) or now)
     gone, stopped = _gone_through(context, output, span, application, records=not dry_run)
     count = gone.missing
     if output.as_json:
         output.json(_document(gone, span, stopped) | {"dry_run": dry_run, "recorded": count, **asdict(gone.receipt)})
         return _exit_code(gone, stopped, ExitCode.SETTLED)
-    if begin != wanted:
-        output.warn(f"[retention] keeps nothing from before {local_time(begin)}: no further back")
+    _tell_of_retention(output, wanted, span)
     if gone.shown or not gone.troubles:
         output.say(
             f"{gone.shown:,} messages in the inbox, {count:,} of them {'would be recorded' if dry_run else 'new'}"
@@ -126,6 +125,17 @@ def backfill(
         output.say("the daemon fetches their attachments, or mo-sync --sync-now")
     _tell_of_trouble(output, gone, stopped, "backfill")
     return _exit_code(gone, stopped, ExitCode.SETTLED)
+
+
+def _kept(context: Context, wanted: datetime, now: datetime) -> datetime:
+    """No further back than anything is kept: what was pruned is no difference, and is not to come back."""
+    kept = kept_since(context.loaded().settings.retention, now)
+    return wanted if kept is None else max(wanted, kept)
+
+
+def _tell_of_retention(output: Output, wanted: datetime, span: Span, *, utc: bool = False) -> None:
+    if span.since != wanted:
+        output.warn(f"[retention] keeps nothing from before {local_time(span.since, utc=utc)}: no further back")
 
 
 def _gone_through(

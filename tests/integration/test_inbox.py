@@ -361,6 +361,20 @@ def test_what_is_older_than_is_kept_is_not_fetched_again(tmp_path: Path, sandbox
         assert here.messages() == [received(2, ago(1)).id]
 
 
+def test_what_is_older_than_is_kept_is_not_compared_either(tmp_path: Path, sandbox: Gateway) -> None:
+    """A look that goes back beyond it, as after a long pause, sees nothing of that time and so knows nothing of it."""
+    old, young = received(1, ago(26)), received(2, ago(22))
+    with inboxes(tmp_path, sandbox, overlap="45h", backfill="0s") as here:
+        here.settings = here.settings.model_copy(update={"retention": settings.Retention(stored="1d")})
+        here.feed = here.make("tester-1-aa")
+        fill(sandbox, [old, young])
+        announce(here.ledger, old, young)
+
+        here.pass_()
+
+        assert rows(here.ledger, "select kind, subject from gap") == []
+
+
 def test_an_attachment_that_was_erased_alone_does_not_come_back(here: Inboxes, sandbox: Gateway) -> None:
     one = received(1, ago(1), 2)
     sandbox.add_message(one)

@@ -105,6 +105,18 @@ def test_gaps_are_shown_counted_and_closed_by_a_backfill(tmp_path: Path, gateway
     assert document(site, "ledger", "backfill", "--since", "2d")["recorded"] == 0
 
 
+def test_nothing_is_compared_that_is_older_than_is_kept(tmp_path: Path, gateway: Gateway) -> None:
+    site = Site(tmp_path / "site", gateway.base_url, settings={"retention": {"messages": "7d"}})
+    put(gateway, received(1, ago(1)), received(2, ago(24 * 20)))
+    made(site)
+
+    told = site.run("ledger", "gaps", "--since", "30d")
+
+    assert told.returncode == 5
+    assert "[retention] keeps nothing from before" in told.stderr
+    assert site.query("select subject from gap") == [(received(1, ago(1)).id,)]
+
+
 def test_only_one_application_is_gone_through_when_it_is_named(tmp_path: Path, gateway: Gateway) -> None:
     site = Site(tmp_path / "site", gateway.base_url)
     made(site)

@@ -146,7 +146,7 @@ class InboxFeed:
             looked += self._told(scope, reading, was=_RECOVERED)
             if reading.trouble is not None:
                 return looked
-            self._note_differences(scope, span, reading)
+            self._note_differences(scope, Span(floor, span.until), reading)
             place = replace(place, seen_to=_seen_to(span, reading, now))
             places.put(self._ledger, scope.name, place, now=now)
         return looked
@@ -200,6 +200,7 @@ class InboxFeed:
         return looked
 
     def _note_differences(self, scope: Scope, span: Span, reading: Reading) -> None:
+        """``span`` is what was taken from: of what is older than is kept, the inbox was not heard."""
         inner = Span(span.since + EDGE, span.until - EDGE)
         if reading.complete and inner.since < inner.until:
             found = differences(self._ledger, scope, inner, reading, recorded=True)
