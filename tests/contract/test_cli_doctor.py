@@ -12,7 +12,6 @@ import pytest
 
 from mo_sync.ledger import Ledger, gaps, places
 from mo_sync.ledger.gaps import Gap, Kind
-from mo_sync.ledger.places import Place
 from mo_sync.ledger.processes import ProcessRow, seen
 from tests.commands import call
 from tests.contract.conftest import House
@@ -87,10 +86,10 @@ def test_an_inbox_that_nobody_looks_into_any_more_and_what_troubles_one(
     examination: Examination, ledger: Ledger
 ) -> None:
     now = datetime.now(UTC)
-    places.put(ledger, "gateway", Place(now - timedelta(hours=5)), now=now)
+    places.seen(ledger, "gateway", now - timedelta(hours=5), now=now)
     assert examination.found()["inbox"] == ("warning", "gateway was seen up to 5 h ago")
 
-    places.put(ledger, "gateway", Place(now), now=now)
+    places.seen(ledger, "gateway", now, now=now)
     trouble = Gap(Kind.INBOX_OUT_OF_REACH, "gateway", "17226", now - timedelta(hours=3), "the gateway answered 500")
     gaps.begin(ledger, trouble, now=now - timedelta(hours=3))
     assert examination.found()["inbox"] == (

@@ -131,11 +131,33 @@ def test_what_stands_for_an_erased_attachment_is_not_told_and_the_erased_one_is_
 
 
 def test_a_place_is_kept_as_it_was_put(ledger: Ledger) -> None:
-    there = Place(NOW, Left(NOW - 10 * HOUR, NOW - HOUR))
-    places.put(ledger, "17226", there, now=NOW)
-    places.put(ledger, "gateway", Place(NOW), now=NOW)
+    left = Left(NOW - 10 * HOUR, NOW - HOUR)
+    places.seen(ledger, "17226", NOW, now=NOW, left=left)
+    places.seen(ledger, "gateway", NOW, now=NOW)
 
-    assert places.places(ledger) == {"17226": there, "gateway": Place(NOW)}
+    assert places.places(ledger) == {"17226": Place(NOW, left), "gateway": Place(NOW)}
+
+
+def test_who_looks_and_who_goes_through_what_was_before_undo_nothing_of_each_other(ledger: Ledger) -> None:
+    first, second = Left(NOW - 10 * HOUR, NOW - 2 * HOUR), Left(NOW - 10 * HOUR, NOW - 6 * HOUR)
+    places.seen(ledger, "gateway", NOW - HOUR, now=NOW, left=first)
+
+    places.gone_through(ledger, "gateway", first, second, now=NOW)
+    places.seen(ledger, "gateway", NOW, now=NOW, left=first)
+    assert places.places(ledger) == {"gateway": Place(NOW, second)}
+
+    places.gone_through(ledger, "gateway", second, None, now=NOW)
+    places.gone_through(ledger, "gateway", first, second, now=NOW)
+    places.seen(ledger, "gateway", NOW - HOUR, now=NOW, left=first)
+    assert places.places(ledger) == {"gateway": Place(NOW)}
+
+
+def test_a_place_that_a_wrong_clock_put_into_the_future_moves_back(ledger: Ledger) -> None:
+    places.seen(ledger, "gateway", NOW + 50 * HOUR, now=NOW + 50 * HOUR)
+
+    places.seen(ledger, "gateway", NOW, now=NOW)
+
+    assert places.places(ledger) == {"gateway": Place(NOW)}
 
 
 # marks

@@ -361,6 +361,26 @@ def test_what_is_older_than_is_kept_is_not_fetched_again(tmp_path: Path, sandbox
         assert here.messages() == [received(2, ago(1)).id]
 
 
+def test_a_look_that_lasts_longer_than_the_backfill_leaves_nothing_to_do_again(here: Inboxes, sandbox: Gateway) -> None:
+    sandbox.add_message(received(1, ago(24)))
+    here.feed.look(lambda: False)
+    with here.ledger.begin() as connection:
+        connection.exec_driver_sql("delete from duty")
+    asked = 0
+
+    def meanwhile() -> bool:
+        """Asked first for whether to look at all, and then, with the places read, for whether to ask the gateway."""
+        nonlocal asked
+        asked += 1
+        if asked == 2:
+            here.feed.fill(lambda: False)
+        return False
+
+    here.feed.look(meanwhile)
+
+    assert here.feed.is_filled
+
+
 def test_what_is_older_than_is_kept_is_not_compared_either(tmp_path: Path, sandbox: Gateway) -> None:
     """A look that goes back beyond it, as after a long pause, sees nothing of that time and so knows nothing of it."""
     old, young = received(1, ago(26)), received(2, ago(22))

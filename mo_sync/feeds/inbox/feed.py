@@ -136,9 +136,9 @@ class InboxFeed:
 
     def _look(self, scope: Scope, stop: Stop) -> Looked:
         now, place, looked = self._clock.now(), self._place(scope), Looked()
-        since = self._since(place, now)
+        since, left = self._since(place, now), None
         if place.seen_to is None and self._settings.backfill > self._settings.overlap:
-            place = Place(None, Left(now - timedelta(seconds=self._settings.backfill), since))
+            left = Left(now - timedelta(seconds=self._settings.backfill), since)
         for span in ahead(since, now):
             floor = self._floor(span.since)
             asked_for = span if span.until < now else Span(span.since, now + _AHEAD)
@@ -147,8 +147,9 @@ class InboxFeed:
             if reading.trouble is not None:
                 return looked
             self._note_differences(scope, Span(floor, span.until), reading)
-            place = replace(place, seen_to=_seen_to(span, reading, now))
-            places.put(self._ledger, scope.name, place, now=now)
+            to = _seen_to(span, reading, now)
+            # By now another may have looked: its time is compared with the one it is, not with when this began.
+            places.seen(self._ledger, scope.name, to, now=self._clock.now(), left=left)
         return looked
 
     def _since(self, place: Place, now: datetime) -> datetime:
@@ -172,7 +173,7 @@ class InboxFeed:
             # A server that heeds no times has shown everything.
             done = reading.unfiltered or span.since <= place.left.since
             left = None if done else Left(place.left.since, span.since)
-            places.put(self._ledger, scope.name, replace(place, left=left), now=self._clock.now())
+            places.gone_through(self._ledger, scope.name, place.left, left, now=self._clock.now())
         return looked
 
     def _floor(self, since: datetime) -> datetime:
