@@ -68,12 +68,14 @@ def gaps(
     gone, stopped = _gone_through(context, output, span, application, records=False)
     found = sorted(gone.gaps, key=lambda one: (one.since, one.subject), reverse=True)
     if output.as_json:
-        output.json(_document(gone, span, stopped) | {"gaps": [asdict(one) for one in found]})
+        output.json(_document(gone, span, stopped) | {"gaps": [asdict(one) for one in found], "more": gone.more})
         return _exit_code(gone, stopped, ExitCode.NEEDS_A_PERSON if found else ExitCode.SETTLED)
     _tell_of_retention(output, wanted, span, utc=utc)
     _show(output, found if everything else found[:limit], utc=utc)
     if not everything and len(found) > limit:
         output.warn(f"there are {len(found):,}; --limit or --all shows more")
+    if gone.more:
+        output.warn("there may be still more, which are not counted: compare shorter times, with --since and --until")
     counts = Counter(one.kind for one in found)
     told = ", ".join(f"{count:,} {kind}" for kind, count in sorted(counts.items())) or "no difference"
     if gone.shown or not gone.troubles:

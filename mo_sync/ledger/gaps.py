@@ -11,7 +11,8 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, column, delete, select, table, text
 
-from mo_sync.ledger.dialect import insert
+from mo_sync.ledger.bulk import write
+from mo_sync.ledger.dialect import Insert, insert
 from mo_sync.ledger.holdings import Owners
 from mo_sync.ledger.ledger import Ledger
 from mo_sync.ledger.rows import rows
@@ -33,6 +34,10 @@ class Kind(StrEnum):
 
 ABOUT_MESSAGES: Final = (Kind.ONLY_IN_INBOX, Kind.NOT_IN_INBOX, Kind.ATTACHMENTS_DIFFER)
 """The kinds that are about single messages; the others are about applications."""
+
+_COLUMNS: Final = ("kind", "subject", "application_id", "since", "found_at", "reason")
+_AT_ONCE: Final = 500
+"""So many a transaction: while it lasts, SQLite lets nobody else write."""
 
 _VIEW = table(
     "v_gap",
@@ -71,12 +76,18 @@ class GapRow:
 def replace(
     ledger: Ledger, owners: Owners, since: datetime, until: datetime, found: Sequence[Gap], *, now: datetime
 ) -> None:
-    """Let ``found`` be all that differs of these applications' messages of that time. Raises LedgerOutOfReach."""
+    """Let ``found`` be all that differs of these applications' messages of that time. Raises LedgerOutOfReach.
+
+    Who is ended in the middle leaves some of it written: the next comparison of that time writes all of it again.
+    """
     kinds = [kind.value for kind in ABOUT_MESSAGES]
     theirs = owners.own(gap.c.application_id), gap.c.kind.in_(kinds), gap.c.since >= since, gap.c.since < until
     with ledger.begin() as connection:
         connection.execute(delete(gap).where(*theirs))
-        _write(connection, found, now)
+        _write(connection, found[:_AT_ONCE], now)
+    for start in range(_AT_ONCE, len(found), _AT_ONCE):
+        with ledger.begin() as connection:
+            _write(connection, found[start : start + _AT_ONCE], now)
 
 
 def begin(ledger: Ledger, one: Gap, *, now: datetime) -> bool:
@@ -121,14 +132,12 @@ def _same(kind: Kind, subject: str) -> tuple[ColumnElement[bool], ...]:
 
 
 def _write(connection: Connection, found: Iterable[Gap], now: datetime) -> None:
-    for one in found:
-        row = {
-            "kind": one.kind.value,
-            "subject": one.subject,
-            "application_id": one.application_id,
-            "since": one.since,
-            "found_at": now,
-            "reason": one.reason,
-        }
-        statement = insert(connection.dialect.name, gap).values(row)
-        connection.execute(statement.on_conflict_do_update(index_elements=["kind", "subject"], set_=row))
+    rows = [[one.kind.value, one.subject, one.application_id, one.since, now, one.reason] for one in found]
+    write(connection, _newest, _COLUMNS, rows)
+
+
+def _newest(dialect: str) -> Insert:
+    """What was found last is what is said."""
+    statement = insert(dialect, gap)
+    changed = {name: statement.excluded[name] for name in _COLUMNS[2:]}
+    return statement.on_conflict_do_update(index_elements=["kind", "subject"], set_=changed)

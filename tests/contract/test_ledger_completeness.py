@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from mo_sync.events import RawEvent
-from mo_sync.ledger import Ledger, gaps, marks, places, rhythms
+from mo_sync.ledger import Ledger, bulk, gaps, marks, places, rhythms
 from mo_sync.ledger.claims import claim, settle
 from mo_sync.ledger.erasure import erase_attachment
 from mo_sync.ledger.gaps import Gap, Kind
@@ -87,6 +90,26 @@ def test_a_comparison_takes_the_place_of_the_last_one_of_that_time_and_those_app
     found = gaps.gaps(ledger, everybody, since=None, until=None, limit=None)
     assert [(row.kind, row.message_id) for row in found] == [("attachments differ", "M2"), ("not in the inbox", "M1")]
     assert gaps.gaps(ledger, Owners(but=frozenset({"17226"})), since=None, until=None, limit=None) == []
+
+
+def test_many_gaps_are_written_some_hundreds_at_once_and_those_that_come_twice_once(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [Gap(Kind.ONLY_IN_INBOX, f"M{n}", "17226", NOW - HOUR, "it is there") for n in range(1_200)]
+    found.append(Gap(Kind.ONLY_IN_INBOX, "M1199", "20881", NOW - HOUR, "it is there, as was said last"))
+    sizes: list[int] = []
+
+    def counting(connection: Connection, build: bulk.Build, columns: tuple[str, ...], rows: Sequence[list[Any]]) -> int:
+        sizes.append(len(rows))
+        return bulk.write(connection, build, columns, rows)
+
+    monkeypatch.setattr(gaps, "write", counting)
+
+    gaps.replace(ledger, Owners(), NOW - 2 * HOUR, NOW, found, now=NOW)
+    gaps.replace(ledger, Owners(only="20881"), NOW - 2 * HOUR, NOW, found[-1:], now=NOW)
+
+    assert sizes == [500, 500, 201, 1]
+    assert one(ledger, "select count(*) n, max(reason) reason from gap") == {"n": 1_200, "reason": found[-1].reason}
 
 
 def test_what_only_the_inbox_has_is_no_gap_any_more_when_it_is_recorded(ledger: Ledger) -> None:

@@ -11,8 +11,13 @@ from pathlib import Path
 import pytest
 
 from mo_sync import settings
+from mo_sync.feeds.inbox import byhand
+from mo_sync.feeds.inbox.byhand import by_hand
+from mo_sync.feeds.inbox.scopes import scopes_of
+from mo_sync.feeds.inbox.spans import Span
 from mo_sync.intake import Receipt
 from mo_sync.ledger.erasure import erase_attachment
+from mo_sync.ledger.gaps import Kind
 from mo_sync.ledger.interventions import By
 from mo_sync.sandbox import EVERYTHING, Attachment, Gateway, ListRules, Message, named
 from tests.clocks import SetClock
@@ -348,6 +353,24 @@ def test_an_inbox_that_shows_nothing_at_all_is_one_problem_not_thousands(here: I
     sandbox.add_message(received(1, ago(1)))
     here.pass_()
     assert [row["kind"] for row in rows(here.ledger, "select kind from v_problem")] == []
+
+
+def test_of_too_many_gaps_some_are_kept_and_that_is_said(
+    here: Inboxes, sandbox: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(byhand, "_MOST", 3)
+    announce(here.ledger, *(received(n, ago(2)) for n in range(50)))
+    span = Span(ago(5), ago(1))
+    scopes = scopes_of(here.settings)
+
+    with by_hand(here.settings, here.ledger, here.clock, "tester-1-aa", records=False) as hand:
+        empty = hand.go_through(scopes, span, stop=lambda: False)
+        sandbox.add_message(received(1, ago(2)))
+        gone = hand.go_through(scopes, span, stop=lambda: False)
+
+    assert ([one.kind for one in empty.gaps], empty.more) == ([Kind.INBOX_EMPTY], False)
+    assert ([one.kind for one in gone.gaps], gone.more) == ([Kind.NOT_IN_INBOX] * 3, True)
+    assert len(here.gaps()) == 3
 
 
 def test_what_is_older_than_is_kept_is_not_fetched_again(tmp_path: Path, sandbox: Gateway) -> None:

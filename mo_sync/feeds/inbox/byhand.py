@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 from mo_sync.clock import Clock
 from mo_sync.feeds.inbox.differences import EDGE, differences, note
@@ -26,12 +28,16 @@ __all__ = ["ByHand", "Gone", "by_hand"]
 
 Stop = Callable[[], bool]
 
+_MOST: Final = 10_000
+"""Of each kind of difference in a part: the inbox of another application shows none of a million messages."""
+
 
 @dataclass(slots=True)
 class Gone:
     """What came of going through inboxes, the newest first: how many messages they have, and how many of them were
     ``missing`` in the ledger.
 
+    ``more``: of some part not all that differs is among the ``gaps``, it was too much.
     ``reached`` says of those that were not gone through to the end how far they were. ``troubles`` says why.
     """
 
@@ -39,6 +45,7 @@ class Gone:
     missing: int = 0
     receipt: Receipt = field(default_factory=Receipt)
     gaps: list[Gap] = field(default_factory=list)
+    more: bool = False
     troubles: list[str] = field(default_factory=list)
     reached: dict[str, datetime] = field(default_factory=dict)
 
@@ -115,7 +122,8 @@ class ByHand:
             return None
         inner = Span(part.since, min(part.until, self._clock.now() - EDGE))
         if found.complete and inner.since < inner.until:
-            differing = differences(self._ledger, scope, inner, found, recorded=self._records, most=None)
+            differing = differences(self._ledger, scope, inner, found, recorded=self._records, most=_MOST)
             note(self._ledger, scope, inner, differing, now=self._clock.now())
             gone.gaps += differing
+            gone.more |= _MOST in Counter(one.kind for one in differing).values()
         return found.pages

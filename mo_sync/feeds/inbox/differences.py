@@ -24,7 +24,7 @@ _NOT_THERE: Final = "it was announced, and the inbox does not show it"
 
 
 def differences(
-    ledger: Ledger, scope: Scope, inner: Span, reading: Reading, *, recorded: bool, most: int | None = _MOST
+    ledger: Ledger, scope: Scope, inner: Span, reading: Reading, *, recorded: bool, most: int = _MOST
 ) -> list[Gap]:
     """What differs within ``inner``, of which more was read by :data:`EDGE` on both sides. Raises LedgerOutOfReach.
 
@@ -33,10 +33,9 @@ def differences(
     """
     taken = reading.taken
     ours = held_between(ledger, scope.owners, inner.since, inner.until)
-    only_here = list(islice((one for one in ours if one[0] not in taken.shown), most))
-    if only_here and not taken.shown:
-        reason = f"its inbox shows none of the messages that were announced ({only_here[0][0]} for one)"
-        return [Gap(Kind.INBOX_EMPTY, scope.name, only_here[0][1], inner.since, reason)]
+    if not taken.shown:
+        return [_empty(scope, inner, *one[:2]) for one in islice(ours, 1)]
+    only_here = islice((one for one in ours if one[0] not in taken.shown), most)
     return [
         *(Gap(Kind.NOT_IN_INBOX, *one, _NOT_THERE) for one in only_here),
         *_told(Kind.ATTACHMENTS_DIFFER, taken.differing[:most], inner),
@@ -52,6 +51,11 @@ def note(ledger: Ledger, scope: Scope, inner: Span, found: Sequence[Gap], *, now
         return
     gaps.end(ledger, Kind.INBOX_EMPTY, scope.name)
     gaps.replace(ledger, scope.owners, inner.since, inner.until, found, now=now)
+
+
+def _empty(scope: Scope, inner: Span, message_id: str, application_id: str) -> Gap:
+    reason = f"its inbox shows none of the messages that were announced ({message_id} for one)"
+    return Gap(Kind.INBOX_EMPTY, scope.name, application_id, inner.since, reason)
 
 
 def _told(kind: Kind, found: Sequence[Differing], inner: Span) -> Iterator[Gap]:
