@@ -24,9 +24,10 @@ class Told:
     told_at: datetime
 
 
-def told_late(ledger: Ledger, *, count: int) -> list[Told]:
-    """The next ``count`` whose files are to be judged. Raises LedgerOutOfReach."""
-    query = select(message.c.id, message.c.av_status, message.c.scan_told_at).where(text(SCAN_TOLD))
+def told_late(ledger: Ledger, *, after: str = "", count: int) -> list[Told]:
+    """The next ``count`` whose files are to be judged, by their ids behind ``after``. Raises LedgerOutOfReach."""
+    query = select(message.c.id, message.c.av_status, message.c.scan_told_at)
+    query = query.where(text(SCAN_TOLD), message.c.id > after)
     with ledger.read() as connection:
         return [Told(*row) for row in connection.execute(query.order_by(message.c.id).limit(count))]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import structlog
@@ -59,10 +59,10 @@ def take_in(ledger: Ledger, store: Store, limits: Limits, *, clock: Clock, stop:
     through; how many files that were.
 
     So it is with what the inbox showed first, which tells of no scan. A file on its way is waited for until the next
-    time. Raises LedgerOutOfReach.
+    time, and so is one that cannot be moved: neither keeps others from their turn. Raises LedgerOutOfReach.
     """
     taken = 0
-    for told in scans.told_late(ledger, count=_AT_ONCE):
+    for told in _told_late(ledger):
         if stop():
             break
         reason = _why(told, limits)
@@ -71,11 +71,18 @@ def take_in(ledger: Ledger, store: Store, limits: Limits, *, clock: Clock, stop:
                 continue
             troubles = [_taken(ledger, store, item, reason, clock) for item in scans.stored(ledger, told.message_id)]
             taken += troubles.count(None)
-            if any(troubles):
+            if any(troubles) or not _left_nothing_behind(ledger, store, told):
                 continue
-            _leave_nothing_behind(ledger, store, told)
         scans.judged(ledger, told)
     return taken
+
+
+def _told_late(ledger: Ledger) -> Iterator[Told]:
+    """All of them, once: those that are not done stay among them, and would be the first for ever."""
+    after = ""
+    while some := scans.told_late(ledger, after=after, count=_AT_ONCE):
+        yield from some
+        after = some[-1].message_id
 
 
 def _why(told: Told, limits: Limits) -> str | None:
@@ -93,7 +100,17 @@ def _taken(ledger: Ledger, store: Store, item: Filed, reason: str, clock: Clock)
     return trouble
 
 
-def _leave_nothing_behind(ledger: Ledger, store: Store, told: Told) -> None:
+def _left_nothing_behind(ledger: Ledger, store: Store, told: Told) -> bool:
     """Also of whoever was killed between the ledger and this: what is in quarantine lies nowhere else."""
+    left = False
     for key in scans.quarantined_keys(ledger, told.message_id):
-        store.remove(key.removeprefix(quarantine_key("")))
+        free = key.removeprefix(quarantine_key(""))
+        try:
+            store.remove(free)
+        except OSError as error:
+            left = True
+            why = error.strerror or type(error).__name__
+            _log.warning(
+                "attachment.copy-left", file=free, error=why, hint="it is in quarantine too; it is tried again"
+            )
+    return not left

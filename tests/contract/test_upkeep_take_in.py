@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from mo_sync.ledger import Ledger
 from mo_sync.ledger.claims import claim, settle
@@ -16,6 +18,7 @@ from mo_sync.ledger.verification import quarantined
 from mo_sync.lifecycle import Claim
 from mo_sync.settings import Limits
 from mo_sync.store import LocalStore, Placement
+from mo_sync.upkeep import quarantine
 from mo_sync.upkeep.quarantine import release, take_in
 from mo_sync.upkeep.verify import verify
 from tests.clocks import HandClock
@@ -153,3 +156,42 @@ def test_a_file_that_is_gone_or_damaged_is_told_and_keeps_no_other_from_it(fille
         "quarantined",
     ]
     assert column(filled, "select id from message where scan_told_at is not null") == ["M1"]
+
+
+def test_those_that_cannot_be_moved_keep_nobody_behind_them_waiting(
+    filled: Ledger, store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quarantine, "_AT_ONCE", 1)
+    for key in PLAIN:
+        store.remove(key)
+    told(filled, "INFECTED")
+    recorded(filled, announced("E8", "M2", ["A3"], anti_virus_scan_status="INFECTED"), now=later(5))
+
+    assert judge(filled, store) == 1
+
+    assert files(store) == [f"quarantine/{OTHER}"]
+    assert column(filled, "select id from message where scan_told_at is not null") == ["M1"]
+
+
+def test_a_copy_that_cannot_be_removed_ends_nothing_and_is_tried_again(
+    filled: Ledger, store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told(filled, "INFECTED")
+    recorded(filled, announced("E8", "M2", ["A3"], anti_virus_scan_status="INFECTED"), now=later(5))
+    remove = LocalStore.remove
+
+    def refused(store: LocalStore, key: str) -> bool:
+        if key == PLAIN[0]:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return remove(store, key)
+
+    with monkeypatch.context() as patched, capture_logs() as logs:
+        patched.setattr(LocalStore, "remove", refused)
+        assert judge(filled, store) == 3
+    [left] = [line for line in logs if line["event"] == "attachment.copy-left"]
+    assert (left["log_level"], left["file"], left["error"]) == ("warning", PLAIN[0], "Permission denied")
+    assert column(filled, "select id from message where scan_told_at is not null") == ["M1"]
+
+    assert judge(filled, store) == 0
+    assert files(store) == [f"quarantine/{key}" for key in [*PLAIN, OTHER]]
+    assert column(filled, "select id from message where scan_told_at is not null") == []
