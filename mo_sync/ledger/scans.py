@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,7 +14,7 @@ from mo_sync.ledger.schema import SCAN_TOLD, attachment, is_in, message
 from mo_sync.ledger.verification import Filed
 from mo_sync.lifecycle import State
 
-__all__ = ["Told", "judged", "on_its_way", "quarantined_keys", "stored", "take_in", "told_late"]
+__all__ = ["Told", "held_in_quarantine", "judged", "on_its_way", "quarantined_keys", "stored", "take_in", "told_late"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,15 @@ def quarantined_keys(ledger: Ledger, message_id: str) -> list[str]:
     theirs = attachment.c.message_id == message_id, is_in(State.QUARANTINED), attachment.c.location.is_not(None)
     with ledger.read() as connection:
         return [str(key) for key in connection.execute(select(attachment.c.location).where(*theirs)).scalars()]
+
+
+@contextlib.contextmanager
+def held_in_quarantine(ledger: Ledger, message_id: str, key: str) -> Iterator[bool]:
+    """Whether its file there is quarantined still; if so, nobody lets it out before the block ends, which is to be
+    short. Raises LedgerOutOfReach."""
+    this = attachment.c.message_id == message_id, attachment.c.location == key, is_in(State.QUARANTINED)
+    with ledger.begin() as connection:
+        yield connection.execute(select(attachment.c.id).where(*this).with_for_update()).first() is not None
 
 
 def judged(ledger: Ledger, told: Told) -> None:

@@ -39,8 +39,15 @@ def release(ledger: Ledger, store: Store, item: Filed, by: By, *, clock: Clock, 
     )
     if trouble is None:
         with contextlib.suppress(OSError):  # a copy that nobody needs: verify finds it
-            store.remove(item.location)
+            if _is_there(ledger, store, item, free):
+                store.remove(item.location)
     return trouble
+
+
+def _is_there(ledger: Ledger, store: Store, item: Filed, key: str) -> bool:
+    """Whether it lies at its place, after all. Until the ledger knew that it is let out, :func:`take_in` could remove
+    it from there, and what is in quarantine was the only one: then it is put there again, which now lasts."""
+    return store.size(key) is not None or _moved(ledger, store, item, key, tell=lambda: True) is None
 
 
 def _moved(ledger: Ledger, store: Store, item: Filed, key: str, *, tell: Callable[[], bool]) -> str | None:
@@ -106,7 +113,10 @@ def _left_nothing_behind(ledger: Ledger, store: Store, told: Told) -> bool:
     for key in scans.quarantined_keys(ledger, told.message_id):
         free = key.removeprefix(quarantine_key(""))
         try:
-            store.remove(free)
+            # The one look that counts: whom a person lets out just now lies there by right, and soon nowhere else.
+            with scans.held_in_quarantine(ledger, told.message_id, key) as held:
+                if held:
+                    store.remove(free)
         except OSError as error:
             left = True
             why = error.strerror or type(error).__name__

@@ -7,11 +7,12 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from mo_sync.ledger import Ledger
+from mo_sync.ledger import Ledger, scans
 from mo_sync.ledger.claims import claim, settle
 from mo_sync.ledger.interventions import By, Choice
 from mo_sync.ledger.verification import quarantined
@@ -195,3 +196,47 @@ def test_a_copy_that_cannot_be_removed_ends_nothing_and_is_tried_again(
     assert judge(filled, store) == 0
     assert files(store) == [f"quarantine/{key}" for key in [*PLAIN, OTHER]]
     assert column(filled, "select id from message where scan_told_at is not null") == []
+
+
+def test_what_is_let_out_between_the_look_and_the_removal_is_not_removed(
+    filled: Ledger, store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told(filled, "INFECTED")
+    keys = scans.quarantined_keys
+
+    def meanwhile(ledger: Ledger, message_id: str) -> list[str]:
+        found = keys(ledger, message_id)
+        for item in quarantined(ledger, Choice(ids=["A1"])):
+            assert release(ledger, store, item, By("me"), clock=HandClock(later(20))) is None
+        return found
+
+    monkeypatch.setattr(scans, "quarantined_keys", meanwhile)
+    judge(filled, store)
+
+    assert files(store) == [PLAIN[0], OTHER, f"quarantine/{PLAIN[1]}"]
+    assert one(filled, "select state, location from attachment where id = 'A1'") == {
+        "state": "stored",
+        "location": PLAIN[0],
+    }
+
+
+def test_what_was_removed_before_the_ledger_knew_that_it_is_let_out_is_put_there_again(
+    filled: Ledger, store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told(filled, "INFECTED")
+    with monkeypatch.context() as patched:
+        patched.setattr(LocalStore, "remove", lambda *_: (_ for _ in ()).throw(OSError(errno.EIO, "broken")))
+        judge(filled, store)
+    let_out = quarantine.let_out
+
+    def meanwhile(*given: Any, **more: Any) -> bool:
+        judge(filled, store)
+        assert PLAIN[0] not in files(store)
+        return let_out(*given, **more)
+
+    monkeypatch.setattr(quarantine, "let_out", meanwhile)
+    for item in quarantined(filled, Choice(ids=["A1"])):
+        assert release(filled, store, item, By("me"), clock=HandClock(later(20))) is None
+
+    assert files(store) == [PLAIN[0], OTHER, f"quarantine/{PLAIN[1]}"]
+    assert column(filled, "select state from attachment where id = 'A1'") == ["stored"]
