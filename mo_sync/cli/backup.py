@@ -48,7 +48,7 @@ def backup(
     with (
         Ledger.open_as_it_is(context.loaded().settings.ledger) as ledger,
         output.progress("pages") as bar,
-        heard([signal.SIGINT, signal.SIGTERM], stopped.append),
+        heard([signal.SIGINT, signal.SIGTERM], stopped.append, second_ends=True),
     ):
 
         def told(pages: int, of: int) -> None:

@@ -159,7 +159,7 @@ def _erased(context: Context, ledger: Ledger, chosen: Scope, names: set[str], by
     store = open_store(settings.store, worker=worker_name())
     copies: list[str] = []
     stopped: list[int] = []
-    with heard([signal.SIGINT, signal.SIGTERM], stopped.append):
+    with heard([signal.SIGINT, signal.SIGTERM], stopped.append, second_ends=True):
         try:
             with context.output().progress("messages and attachments") as bar:
                 bar.expect(len(chosen.messages) + len(chosen.attachments))

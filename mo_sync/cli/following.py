@@ -48,7 +48,7 @@ def follow(
     if cursor is not None and beginning:
         raise UsageError("two-choices", "it was said twice where to begin", item="--from-beginning")
     stop = threading.Event()
-    with context.ledger() as ledger, heard(_SIGNALS, lambda _: stop.set()):
+    with context.ledger() as ledger, heard(_SIGNALS, lambda _: stop.set(), second_ends=True):
         place, horizon = _first(ledger, cursor, beginning=beginning), Horizon(ledger)
         if cursor is None and not beginning:  # nobody else could say where this was, on a ledger that is quiet
             _tell(output, Change(place, "start", clock.now(), {}))

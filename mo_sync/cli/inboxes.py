@@ -151,7 +151,7 @@ def _gone_through(
     with (
         context.ledger() as ledger,
         by_hand(settings, ledger, clock, worker_name(), records=records) as hand,
-        heard([signal.SIGINT, signal.SIGTERM], stopped.append),
+        heard([signal.SIGINT, signal.SIGTERM], stopped.append, second_ends=True),
         output.progress("hours of the inbox") as bar,
     ):
         scopes = _scopes(settings, application)

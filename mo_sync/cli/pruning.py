@@ -45,7 +45,7 @@ def prune(ctx: typer.Context, *, dry_run: DryRun = False, as_json: AsJson = Fals
             pruned = found
         else:
             with (
-                heard([signal.SIGINT, signal.SIGTERM], stopped.append),
+                heard([signal.SIGINT, signal.SIGTERM], stopped.append, second_ends=True),
                 output.progress("rows") as bar,
             ):
                 bar.expect(sum(found.counts.values()))

@@ -83,7 +83,7 @@ def replay_events(
     stopped: list[int] = []
     with (
         context.ledger() as ledger,
-        heard([signal.SIGINT, signal.SIGTERM], stopped.append),
+        heard([signal.SIGINT, signal.SIGTERM], stopped.append, second_ends=True),
         context.output(as_json=as_json).progress("events") as bar,
     ):
 

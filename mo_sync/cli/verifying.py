@@ -64,7 +64,7 @@ def verify(
     stopped: list[int] = []
     with (
         context.ledger() as ledger,
-        heard([signal.SIGINT, signal.SIGTERM], stopped.append),
+        heard([signal.SIGINT, signal.SIGTERM], stopped.append, second_ends=True),
     ):
         with output.progress("files") as bar:
             bar.expect(int(settled_count(ledger) * share))

@@ -193,7 +193,7 @@ def test_who_is_interrupted_says_what_was_erased_and_does_the_rest_the_next_time
     heard: list[Callable[[int], object]] = []
 
     @contextlib.contextmanager
-    def hearing(numbers: Sequence[int], act: Callable[[int], object]) -> Iterator[None]:
+    def hearing(numbers: Sequence[int], act: Callable[[int], object], **_: object) -> Iterator[None]:
         heard.extend([act] if number in numbers else [])
         yield
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
+
+import pytest
 
 from mo_sync.signals import heard
 
@@ -41,3 +45,47 @@ def test_afterwards_the_former_handlers_are_back() -> None:
         assert signal.getsignal(signal.SIGUSR1) is not before
 
     assert signal.getsignal(signal.SIGUSR1) is before
+
+
+HANGS = {
+    "Python repeats the call": "os.read(os.pipe()[0], 1)",
+    "Python has no turn": "import ctypes; [ctypes.CDLL(None).sleep(60) for _ in range(60)]",
+    "who swallows it": """
+while True:
+    try:
+        os.read(os.pipe()[0], 1)
+    except BaseException:
+        pass
+""",
+}
+SCRIPT = """
+import os, signal
+from mo_sync.signals import heard
+with heard([signal.SIGINT, signal.SIGTERM], lambda number: print("asked", flush=True), second_ends=True):
+    print("ready", flush=True)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("where", list(HANGS))
+def test_the_second_signal_ends_what_the_first_could_only_ask_to_stop(number: signal.Signals, where: str) -> None:
+    script = SCRIPT + "".join(f"    {line}\n" for line in HANGS[where].strip().splitlines())
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+            process.send_signal(number)
+            assert process.stdout.readline() == b"asked\n"
+            process.send_signal(number)
+            assert process.wait(LIMIT_S) in (-number, 128 + number)
+            assert process.stdout.read() == b""
+        finally:
+            process.kill()
+
+
+def test_afterwards_the_second_has_ended_nothing_that_was_asked_once() -> None:
+    told: list[int] = []
+    with heard([signal.SIGUSR1], told.append, second_ends=True):
+        signal.raise_signal(signal.SIGUSR1)
+
+    assert told == [signal.SIGUSR1]
