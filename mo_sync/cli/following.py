@@ -38,7 +38,7 @@ def follow(
 
     Every line has a `cursor`: who starts again behind the last line that it has dealt with misses nothing and gets
     nothing twice. Where it begins now, the first line says so at once: its kind is `start`, and nothing has happened
-    yet. Ends by Ctrl-C, or when nobody reads any more.
+    yet. Ends by Ctrl-C, or when nobody reads any more; then the last line may be cut off.
 
     Example: mo-sync ledger follow --cursor e1200.a3400.i5
     """
@@ -51,13 +51,15 @@ def follow(
     with context.ledger() as ledger, heard(_SIGNALS, lambda _: stop.set(), second_ends=True):
         place, horizon = _first(ledger, cursor, beginning=beginning), Horizon(ledger)
         if cursor is None and not beginning:  # nobody else could say where this was, on a ledger that is quiet
-            _tell(output, Change(place, "start", clock.now(), {}))
+            _tell(output, Change(place, "start", clock.now(), {}), stop)
         looks = 0
         while not (stop.is_set() or output.reader_gone):
             found = _next(ledger, horizon, place)
             looks += 1
             for change in found:
-                _tell(output, change)
+                if stop.is_set():
+                    break
+                _tell(output, change, stop)
                 place = change.cursor
             output.look()
             if found:
@@ -93,7 +95,7 @@ def _next(ledger: Ledger, horizon: Horizon, place: Cursor) -> list[Change]:
         return []
 
 
-def _tell(output: Output, change: Change) -> None:
+def _tell(output: Output, change: Change, stop: threading.Event) -> None:
     document: dict[str, Any] = {"cursor": str(change.cursor), "kind": change.kind, "at": change.at, **change.facts}
     line = json.dumps(document, default=plain, ensure_ascii=False)
-    output.raw((printable(line) if output.terminal else line) + "\n")
+    output.raw((printable(line) if output.terminal else line) + "\n", stop.is_set)

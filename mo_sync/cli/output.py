@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from io import StringIO
 from typing import TYPE_CHECKING, TextIO
 
+from mo_sync.awaited import written
 from mo_sync.cli.bar import Bar, can_be_drawn_on
 from mo_sync.cli.tables import aligned, fitted
 from mo_sync.errors import MoSyncError
@@ -76,8 +77,17 @@ class Output:
         if not self.as_json:
             self._write(printable(text) + "\n")
 
-    def raw(self, text: str) -> None:
-        """What another program reads, just as it is: in UTF-8, whatever this machine's language is."""
+    def raw(self, text: str, stop: Callable[[], bool] | None = None) -> None:
+        """What another program reads, just as it is: in UTF-8, whatever this machine's language is.
+
+        With ``stop`` a reader that does not read is waited for until that says so: then the end of it may be missing.
+        """
+        number = _number(self.out) if stop is not None else None
+        if stop is not None and number is not None:
+            encoding = str(self.out.encoding) if self.terminal else "utf-8"
+            content = text.encode(encoding, "backslashreplace")
+            self._written(lambda: (self.out.flush(), written(number, content, stop)))
+            return
         buffer = getattr(self.out, "buffer", None)
         if buffer is None or self.terminal or _is_utf8(self.out):
             self._write(text)
@@ -171,6 +181,14 @@ class Output:
             forget(self.out)
         except OSError as error:
             raise unwritable(error) from error
+
+
+def _number(stream: TextIO) -> int | None:
+    """The file behind it; None where there is none."""
+    try:
+        return stream.fileno()
+    except (OSError, ValueError):
+        return None
 
 
 def _is_utf8(stream: TextIO) -> bool:

@@ -31,7 +31,7 @@ def take_files(
 
     Raises UsageError for what cannot be read, and LedgerOutOfReach.
     """
-    found = found_in(names, stdin=sys.stdin.buffer, max_event=settings.limits.max_event, now=clock.now())
+    found = found_in(names, stdin=sys.stdin.buffer, max_event=settings.limits.max_event, now=clock.now(), stop=stop)
     return refeed(found, _Recorder(ledger, settings, clock, dry_run=dry_run), limit=limit, stop=stop, told=told)
 
 

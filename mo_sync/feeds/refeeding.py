@@ -18,6 +18,7 @@ from typing import BinaryIO, Final
 
 import msgspec
 
+from mo_sync.awaited import opened, readable
 from mo_sync.errors import EventError, UsageError
 from mo_sync.events import RawEvent, payload_bytes
 from mo_sync.feeds.dropnames import ERROR_SUFFIX, shown
@@ -49,16 +50,19 @@ class Refed:
     counts: dict[str, int] = field(default_factory=dict)
 
 
-def found_in(names: Sequence[str], *, stdin: BinaryIO, max_event: int, now: datetime) -> Iterator[Found]:
+def found_in(
+    names: Sequence[str], *, stdin: BinaryIO, max_event: int, now: datetime, stop: Callable[[], bool] = lambda: False
+) -> Iterator[Found]:
     """The events in files, in all files of folders, and in ``stdin`` for ``-``, in the order of their names.
 
-    Raises UsageError for what cannot be read.
+    When ``stop`` says so a pipe ends, and the last that was found in it may be half an event. Raises UsageError for
+    what cannot be read.
     """
     for name in names:
         for path in [None] if name == _STDIN else _files(Path(name)):
             label = "stdin" if path is None else shown(str(path))
             try:
-                with nullcontext(stdin) if path is None else path.open("rb") as stream:
+                with nullcontext(readable(stdin, stop)) if path is None else opened(path, stop) as stream:
                     yield from _read(io.BufferedReader(stream), label, max_event, now)  # type: ignore[arg-type]  # any reader
             except OSError as error:
                 summary = f"it cannot be read ({error.strerror})"
@@ -126,7 +130,10 @@ def refeed(
     stop: Callable[[], bool],
     told: Callable[[int], object],
 ) -> Refed:
-    """Hand on what was found, some hundreds at once, at most ``limit`` events. ``told`` hears how many were done."""
+    """Hand on what was found, some hundreds at once, at most ``limit`` events. ``told`` hears how many were done.
+
+    ``stop`` is asked before each is taken: what was found by the time is handed on, that one is not.
+    """
     done = Refed()
     batch: list[Found] = []
 

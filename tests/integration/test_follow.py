@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -113,3 +114,32 @@ def test_what_was_rejected_is_understood_by_a_newer_program_and_fetched(site: Si
 @pytest.mark.parametrize("words", [[], ["--state", "pending"], ["A0"], ["nothing"]])
 def test_what_cannot_be_meant_is_an_error_of_usage(site: Site, words: list[str]) -> None:
     assert site.run("ledger", "replay", *words).returncode == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_reader_that_does_not_read_keeps_nobody_from_stopping_it(site: Site, number: int) -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 4096)
+    os.set_blocking(writer, True)
+    with site.start("ledger", "follow", "--from-beginning", stdout=writer) as follower:
+        os.close(writer)
+        time.sleep(2.0)
+        follower.send_signal(number)
+        assert follower.wait(10) == 0
+    os.close(reader)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_silent_pipe_is_read_until_a_signal_and_half_an_event_is_none(site: Site, number: int, code: int) -> None:
+    event = json.dumps(announcement(7, attachment_ids="A7")).encode()
+    with site.start("ledger", "replay", "--file", "-", stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        process.stdin.write((event + b"\n" + event[:40]).decode())
+        process.stdin.flush()
+        time.sleep(2.0)
+        process.send_signal(number)
+        assert process.wait(10) == code
+    assert site.query("select count(*) from event where state = 'rejected'") == [(0,)]
