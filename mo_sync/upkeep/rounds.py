@@ -158,7 +158,14 @@ class Rounds:
             return stop.is_set()
 
         verified = verify(
-            self._ledger, self._store, clock=self._clock, share=chosen.share, orphans=False, stop=stopped, told=told
+            self._ledger,
+            self._store,
+            clock=self._clock,
+            share=chosen.share,
+            orphans=False,
+            insist=True,
+            stop=stopped,
+            told=told,
         )
         mended = [self._mended(found, stopped) for found in verified.found]
         for found in mended:
@@ -172,8 +179,6 @@ class Rounds:
             )
         counts = {fault.value: count for fault, count in verified.counts.items()}
         _log.info("verify.done", files=verified.files, bytes=verified.bytes, whole=verified.whole, **counts)
-        if verified.unnoted is not None:  # then it is to be done again, soon
-            raise verified.unnoted
         return any(found.mended is Mended.DONE for found in mended)
 
     def _mended(self, found: Found, stopped: Callable[[], bool]) -> Found:

@@ -31,6 +31,9 @@ from mo_sync.upkeep.faults import Fault, Found, Verified, too_many
 __all__ = ["Stopped", "can_be_known", "id_in", "look", "verify"]
 
 _AT_ONCE: Final = 500
+_MOST_KEPT: Final = 100_000
+"""What is kept of them takes some 40 MB."""
+_NEVER: Final = "ledger-read-only"
 _CHUNK: Final = 1024 * 1024
 _SETTLED_S: Final = 3_600.0
 """A younger file may be one that the ledger is about to be told of."""
@@ -46,19 +49,21 @@ def verify(
     share: float = 1.0,
     orphans: bool = True,
     force: bool = False,
+    insist: bool = False,
     stop: Callable[[], bool] = lambda: False,
     told: Callable[[int], object] = lambda _: None,
 ) -> Verified:
     """Compare them. ``share`` below 1 looks at that part of the files only, the longest unverified first; ``orphans``
     also at what the ledger does not know.
 
-    What is found to be whole gets a new ``verified_at``, if that can be written (``unnoted``); nothing else is changed.
+    What is found to be whole gets a new ``verified_at``, if that can be written (``unnoted``; with ``insist`` it is
+    LedgerOutOfReach at once, for who can come again sooner than read on for nothing); nothing else is changed.
     ``stop`` is asked for each file and more often, ``told`` is called after each file with its bytes. Raises
     OutOfReach; and, unless ``force``, StoreOutOfReach ``store-looks-empty`` when so much is missing that it may be
     another store, not mounted, or not ours to read.
     """
     verified = Verified()
-    began, marks = clock.now(), _Marks(ledger, clock, verified)
+    began, marks = clock.now(), _Marks(ledger, clock, verified, insist=insist)
     try:
         for item in _chosen(ledger, share, before=began):
             if stop():
@@ -121,27 +126,42 @@ def _chosen(ledger: Ledger, share: float, *, before: datetime) -> Iterator[Filed
 
 
 class _Marks:
-    """Notes what was found whole, many at once, until the ledger cannot be written: what was found is told all the
-    same, and those files are merely looked at again first."""
+    """Notes what was found whole, many at once. While the ledger cannot be written it is kept, and tried again with the
+    next: what was found is told all the same, and what is never noted is merely looked at again first."""
 
-    def __init__(self, ledger: Ledger, clock: Clock, verified: Verified) -> None:
+    def __init__(self, ledger: Ledger, clock: Clock, verified: Verified, *, insist: bool) -> None:
         self._ledger = ledger
         self._clock = clock
         self._items: list[Filed] = []
+        self._tried = 0
+        self._given_up: LedgerOutOfReach | None = None
         self._verified = verified
+        self._insist = insist
 
     def whole(self, item: Filed) -> None:
+        if self._given_up is not None:
+            return
         self._items.append(item)
-        if len(self._items) >= _AT_ONCE:
+        if len(self._items) - self._tried >= _AT_ONCE:
             self.write()
 
     def write(self) -> None:
-        items, self._items = self._items, []
+        if not self._items:
+            return
         try:
-            if items and self._verified.unnoted is None:
-                found_whole(self._ledger, items, now=self._clock.now())
+            found_whole(self._ledger, self._items, now=self._clock.now())
         except LedgerOutOfReach as error:
+            if self._insist:
+                self._items.clear()
+                raise
             self._verified.unnoted = error
+            if error.code == _NEVER or len(self._items) >= _MOST_KEPT:
+                self._given_up = error
+                self._items.clear()
+        else:
+            self._verified.unnoted = None
+            self._items.clear()
+        self._tried = len(self._items)
 
 
 class Stopped(Exception):

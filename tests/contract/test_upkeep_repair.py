@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from mo_sync.errors import LedgerOutOfReach
 from mo_sync.ledger import Ledger
 from mo_sync.ledger.claims import claim, settle
+from mo_sync.ledger.verification import Filed, found_whole
 from mo_sync.store import LocalStore, Placed, Placement
 from mo_sync.upkeep.faults import Fault, Found, Mended
 from mo_sync.upkeep.repair import repair, sweep
@@ -227,6 +229,57 @@ def test_what_cannot_be_noted_costs_nothing_of_what_was_found(kept: Kept, monkey
     assert [one.fault for one in verified.found] == [Fault.DAMAGED]
     assert verified.whole
     assert "ledger-locked" in str(verified.unnoted)
+
+
+def locked_for(times: int, code: str, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The ledger cannot be written for the first so many times; how much was to be noted, each time."""
+    asked: list[int] = []
+
+    def noted(ledger: Ledger, items: Sequence[Filed], *, now: datetime) -> None:
+        asked.append(len(items))
+        if len(asked) <= times:
+            raise LedgerOutOfReach(code, "it cannot be written")
+        found_whole(ledger, items, now=now)
+
+    monkeypatch.setattr("mo_sync.upkeep.verify.found_whole", noted)
+    monkeypatch.setattr("mo_sync.upkeep.verify._AT_ONCE", 1)
+    return asked
+
+
+def undone(kept: Kept) -> int:
+    [count] = column(kept.ledger, "select count(*) from attachment where verified_at < '2026-11-20T12:01:00.000000Z'")
+    return int(count)
+
+
+def test_a_lock_that_passes_costs_nothing_of_what_was_read_before_it(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = locked_for(1, "ledger-locked", monkeypatch)
+
+    verified = verify(kept.ledger, kept.store, clock=kept.clock)
+
+    assert (verified.whole, verified.unnoted, asked) == (True, None, [1, 2, 1])
+    assert undone(kept) == 0
+
+
+def test_a_ledger_that_is_read_only_is_asked_once(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = locked_for(9, "ledger-read-only", monkeypatch)
+
+    verified = verify(kept.ledger, kept.store, clock=kept.clock)
+
+    assert (verified.whole, verified.files, asked) == (True, 3, [1])
+    assert "ledger-read-only" in str(verified.unnoted)
+
+
+def test_who_insists_reads_no_further_than_what_can_be_noted(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = locked_for(1, "ledger-locked", monkeypatch)
+    read: list[int] = []
+
+    with pytest.raises(LedgerOutOfReach):
+        verify(kept.ledger, kept.store, clock=kept.clock, insist=True, told=read.append)
+
+    assert (read, asked) == ([], [1])
+    assert undone(kept) == 3
 
 
 def test_what_a_dead_worker_held_is_due_again_when_its_files_are_swept(kept: Kept) -> None:
