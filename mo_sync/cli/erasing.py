@@ -34,6 +34,8 @@ from mo_sync.upkeep.erase import erase as erase_all
 __all__ = ["erase"]
 
 _PATIENCE_S = 30.0
+_COPIES_S = 10.0
+"""So long after the first signal copies are still looked for: afterwards nobody knows the ids any more."""
 _SHORTEST_NUMBER = 5
 
 
@@ -48,6 +50,7 @@ class _Done:
     copies: list[str]
     vacuumed: bool
     stopped: list[int] = field(default_factory=list)
+    unsought: list[str] = field(default_factory=list, repr=False)
 
     @property
     def something(self) -> bool:
@@ -154,11 +157,13 @@ def _agreed(output: Output, chosen: Scope, *, yes: bool) -> bool:
 
 
 def _erased(context: Context, ledger: Ledger, chosen: Scope, names: set[str], by: By, *, vacuum: bool) -> _Done:
-    """By the first Ctrl-C it ends between two messages; the copies of events are then left to the next time."""
+    """By the first Ctrl-C it ends between two messages, when the copies of their events are removed too, if that does
+    not take long: the next time the ledger has but stand-ins for their ids."""
     settings, clock = context.loaded().settings, SystemClock()
     store = open_store(settings.store, worker=worker_name())
     copies: list[str] = []
     stopped: list[int] = []
+    patience = _Patience(clock, stopped)
     with heard([signal.SIGINT, signal.SIGTERM], stopped.append, second_ends=True):
         try:
             with context.output().progress("messages and attachments") as bar:
@@ -175,11 +180,30 @@ def _erased(context: Context, ledger: Ledger, chosen: Scope, names: set[str], by
                 )
         finally:
             store.close()
-        if settings.drop.path is not None and names and not stopped:
-            copies, left = remove_copies(settings.drop.path, names)
+        sought = names if not stopped else set(report.gone)  # what is not erased yet keeps its copies
+        if settings.drop.path is not None and sought:
+            copies, left = remove_copies(settings.drop.path, sought, stop=patience.is_over)
             report.left |= left
         vacuumed = _tidied(ledger, report, compact=vacuum and not stopped) and vacuum and not stopped
-    return _Done(clock.now(), by.who or "", by.reason, report, copies, vacuumed, stopped)
+    unsought = report.gone if patience.was_over else []
+    return _Done(clock.now(), by.who or "", by.reason, report, copies, vacuumed, stopped, unsought)
+
+
+class _Patience:
+    """What is left of it, for what has to be done yet, from the first look after a signal on."""
+
+    def __init__(self, clock: SystemClock, stopped: list[int]) -> None:
+        self._clock = clock
+        self._stopped = stopped
+        self._until_s: float | None = None
+        self.was_over = False
+
+    def is_over(self) -> bool:
+        if self._stopped:
+            if self._until_s is None:
+                self._until_s = self._clock.monotonic() + _COPIES_S
+            self.was_over = self._clock.monotonic() >= self._until_s
+        return self.was_over
 
 
 def _tidied(ledger: Ledger, report: Report, *, compact: bool) -> bool:
@@ -221,6 +245,9 @@ def _tell_scope(output: Output, chosen: Scope, *, dry_run: bool) -> None:
 
 def _tell(output: Output, done: _Done) -> None:
     report = done.report
+    if done.unsought:  # not in the report: it is kept, and these are to be forgotten
+        ids = " ".join(done.unsought)
+        output.warn(f"not all of the drop folder was looked through: name these ids too the next time: {ids}")
     if output.as_json:
         output.json(
             {

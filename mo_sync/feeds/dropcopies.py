@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -33,17 +33,21 @@ _LARGEST: Final = 64 * 1024 * 1024
 _FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-def remove_copies(drop: Path, names: Collection[str]) -> tuple[list[str], dict[str, str]]:
+def remove_copies(
+    drop: Path, names: Collection[str], *, stop: Callable[[], bool] = lambda: False
+) -> tuple[list[str], dict[str, str]]:
     """Remove the files in which one of ``names`` (ids, numbers without their plus sign) stands as a word of its own,
     as it is or in any way in which an event may be wrapped or written.
 
     A file goes as a whole, with what else is in it. Their paths below ``drop``; and those that could not be looked
-    into or removed, with the reason.
+    into or removed, with the reason. ``stop`` is asked before each file.
     """
     wanted = _Names.of(names)
     removed: list[str] = []
     left: dict[str, str] = {}
     for path in _kept(drop, left):
+        if stop():
+            break
         name = shown(str(path.relative_to(drop)))
         try:
             if _holds(path, wanted, refused=drop / "rejected" in path.parents):

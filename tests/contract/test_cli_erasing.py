@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
@@ -94,7 +95,7 @@ class Killed(BaseException):
 def test_who_was_killed_before_the_copies_went_does_the_same_again(
     filled: Ledger, erase: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
 ) -> None:
-    def killed(*_: object) -> None:
+    def killed(*_: object, **__: object) -> None:
         raise Killed
 
     with monkeypatch.context() as patched, pytest.raises(Killed):
@@ -186,10 +187,8 @@ def test_who_cannot_be_asked_says_yes_beforehand(filled: Ledger, house: House, t
     assert column(filled, "select count(*) from message where from_address is not null") == [2]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_who_is_interrupted_says_what_was_erased_and_does_the_rest_the_next_time(
-    filled: Ledger, erase: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: int
-) -> None:
+def signalled(patched: pytest.MonkeyPatch, number: int) -> None:
+    """The signal comes while the first message is erased."""
     heard: list[Callable[[int], object]] = []
 
     @contextlib.contextmanager
@@ -201,13 +200,48 @@ def test_who_is_interrupted_says_what_was_erased_and_does_the_rest_the_next_time
         heard[0](number)
         return erase_message(ledger, message_id, by, now=now)
 
+    patched.setattr(upkeep, "erase_message", interrupted)
+    patched.setattr(erasing, "heard", hearing)
+
+
+@pytest.fixture
+def nameless(tmp_path: Path, filled: Ledger) -> None:
+    """Copies that say no number: who knows but that does not find them."""
+    for name in ("1", "2"):
+        path = tmp_path / f"drop/done/2026-11-20/{name}0.json"
+        path.write_text(json.dumps({"message_id": f"M{name}"}))
+
+
+@pytest.mark.usefixtures("nameless")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_who_is_interrupted_says_what_was_erased_and_does_the_rest_the_next_time(
+    filled: Ledger, erase: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: int
+) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(upkeep, "erase_message", interrupted)
-        patched.setattr(erasing, "heard", hearing)
+        signalled(patched, number)
         first = erase("--from", ANNA)
+    assert copies(tmp_path) == ["2", "20"]
     again = erase("--from", ANNA)
 
     told = first.document
-    assert (first.exit_code, len(told["messages"]), told["whole"], told["copies"]) == (code, 1, False, 0)
+    assert (first.exit_code, len(told["messages"]), told["whole"], told["copies"]) == (code, 1, False, 2)
+    assert "next time" not in first.err
     assert (again.exit_code, len(again.document["messages"]), again.document["whole"]) == (0, 1, True)
     assert (copies(tmp_path), files(tmp_path)) == ([], [])
+
+
+@pytest.mark.usefixtures("nameless")
+def test_who_is_interrupted_and_does_not_find_all_copies_soon_says_what_to_name_the_next_time(
+    filled: Ledger, erase: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        signalled(patched, signal.SIGINT)
+        patched.setattr(erasing, "_COPIES_S", 0.0)
+        first = erase("--from", ANNA)
+    assert (first.document["copies"], "M1" in first.out) == (0, False)
+    assert first.err.endswith("name these ids too the next time: M1\n")
+
+    again = erase("--from", ANNA, "M1")
+
+    assert (again.exit_code, again.document["copies"]) == (0, 4)
+    assert copies(tmp_path) == []

@@ -169,3 +169,13 @@ def test_days_that_cannot_be_looked_for_are_told(drop: Path, monkeypatch: pytest
     monkeypatch.setattr(Path, "iterdir", refuse)
 
     assert forget_days(drop, before=date(2026, 11, 20)) == (0, {"done": "it cannot be looked into (Permission denied)"})
+
+
+def test_a_stop_is_asked_for_before_each_file(drop: Path) -> None:
+    for name in "abc":
+        (drop / f"done/2026-11-19/{name}.json").write_bytes(b'{"message_id": "M1"}')
+    answers = iter([False, True])
+
+    removed, left = remove_copies(drop, NAMES, stop=lambda: next(answers))
+
+    assert (len(removed), left) == (1, {})
