@@ -15,6 +15,7 @@ from mo_sync.cli.context import Context, context_of
 from mo_sync.cli.filtering import MOST, AsJson, DryRun, Since, Until, known_states, when
 from mo_sync.cli.output import counted
 from mo_sync.cli.refeeding import take_files
+from mo_sync.cli.sparing import refuse_to_read_own
 from mo_sync.clock import SystemClock
 from mo_sync.errors import ExitCode, UsageError
 from mo_sync.events import Envelope, RawEvent, Rejected, parse, rejected
@@ -75,6 +76,7 @@ def replay_events(
     if files and (wanted or state or since or until):
         hint = "say either --file, or which of the ledger's events"
         raise UsageError("too-much-chosen", "--file is read whole", item="--file", hint=hint)
+    refuse_to_read_own(context, files or [])
     now, states = clock.now(), known_states(state, _STATES)
     if not wanted and not states and not files:
         hint = "name events, or say which with --state rejected, or where they are with --file"
@@ -99,7 +101,10 @@ def replay_events(
             bar.expect(total if most is None else min(total, most))
             again = _Again(ledger, settings, clock, dry_run=dry_run)
             done = again.read(which, limit=most, stop=stop, told=bar.advance)
-    return _tell(context, done, stopped, dry_run=dry_run, as_json=as_json)
+    code = _tell(context, done, stopped, dry_run=dry_run, as_json=as_json)
+    # Of the ledger's own it is known already, and told by list --problems.
+    unread = bool(files) and (done.lost > 0 or "rejected" in done.counts)
+    return ExitCode.NEEDS_A_PERSON if code == ExitCode.SETTLED and unread else code
 
 
 class _Again:
@@ -146,7 +151,7 @@ def _tell(context: Context, done: Refed, stopped: list[int], *, dry_run: bool, a
         told = ", ".join(f"{count:,} {name}" for name, count in done.counts.items()) or "there are none"
         output.say(f"{'would be' if dry_run else 'read again'}: {told}")
     if done.lost:
-        output.warn(f"the bytes of {counted(done.lost, 'event')} are gone; of an export, see its --reveal")
+        output.warn(f"the bytes of {counted(done.lost, 'event')} are not there; an export has them with --reveal")
     if stopped:
         output.warn(f"interrupted after {counted(done.read, 'event')}; say the same again for the rest")
         return 128 + stopped[0]

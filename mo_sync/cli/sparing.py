@@ -1,17 +1,17 @@
-"""What no command writes over, whatever file it was told to write: the files that mo-sync itself lives by."""
+"""What no command writes over, or takes for events, whatever it was told: the files that mo-sync itself lives by."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mo_sync.cli.context import Context
 from mo_sync.errors import ConfigurationError, UsageError
-from mo_sync.settings.paths import CONFIGURATION, own_files
+from mo_sync.settings.paths import CONFIGURATION, folder_of, own_files
 from mo_sync.settings.sources import SYSTEM_FILE, find_file
 
-__all__ = ["refuse_any_of", "refuse_own"]
+__all__ = ["refuse_any_of", "refuse_own", "refuse_to_read_own"]
 
 
 def refuse_own(context: Context, target: Path) -> None:
@@ -32,6 +32,22 @@ def refuse_any_of(files: Mapping[Path, str], target: Path) -> None:
         if _is_same(path, target):
             hint = "name another file; this one is never replaced"
             raise UsageError("target-ours", f"this is {what}", item=str(target), hint=hint)
+
+
+def refuse_to_read_own(context: Context, names: Sequence[str]) -> None:
+    """Raises UsageError for a name that is none, and ``file-ours`` for one that is, or is above, what mo-sync itself
+    lives by: a token that was taken for an event would stand in the ledger, and in every export of it."""
+    files = {path: f"{what} is" for path, what in own_files(context.loaded()).items()}
+    files[folder_of(context.loaded().settings.store.url)] = "the store lies"
+    for name in names:
+        if not name.strip():
+            hint = "name a file or a folder, or - for what is piped in"
+            raise UsageError("file-missing", "a name is empty", item="--file", hint=hint)
+        given = Path(os.path.realpath(name))
+        for path, what in files.items():
+            if given in (own := Path(os.path.realpath(path)), *own.parents):
+                hint = "name the files or folders with events, such as done/ of the drop folder"
+                raise UsageError("file-ours", f"{what} there", item=name, hint=hint)
 
 
 def _unread(context: Context) -> dict[Path, str]:

@@ -6,6 +6,7 @@ stands for the event that it kept.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import sys
@@ -22,6 +23,7 @@ from mo_sync.awaited import opened, readable
 from mo_sync.errors import EventError, UsageError
 from mo_sync.events import RawEvent, payload_bytes
 from mo_sync.feeds.dropnames import ERROR_SUFFIX, shown
+from mo_sync.ledger.exports import Kind, columns_of
 from mo_sync.shapes import pieces
 
 __all__ = ["Found", "Refed", "found_in", "refeed"]
@@ -29,7 +31,8 @@ __all__ = ["Found", "Refed", "found_in", "refeed"]
 _STDIN: Final = "-"
 _COLUMNS: Final = frozenset({"event_key", "payload"})
 _AT_ONCE: Final = 500
-_HEAD: Final = 4_096
+_HEAD: Final = 8_192
+_PARQUET: Final = b"PAR1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,8 @@ def found_in(
                     yield from _read(io.BufferedReader(stream), label, max_event, now)  # type: ignore[arg-type]  # any reader
             except OSError as error:
                 summary = f"it cannot be read ({error.strerror})"
-                hint = "nothing of it was taken that was not told; give its rights, and say the same again"
+                mended = "see its name" if isinstance(error, FileNotFoundError) else "give its rights"
+                hint = f"{mended}, and say the same again: what was taken already does no harm"
                 raise UsageError("file-unreadable", summary, item=label, hint=hint) from error
 
 
@@ -79,14 +83,32 @@ def _files(path: Path) -> list[Path]:
 
 
 def _read(stream: io.BufferedReader, label: str, max_event: int, now: datetime) -> Iterator[Found]:
-    if _is_export(stream.peek(_HEAD)[:_HEAD]):
+    head = stream.peek(_HEAD)[:_HEAD]
+    if (other := _other_export(head)) is not None:
+        hint = "mo-sync ledger export events --reveal --format jsonl writes events"
+        raise UsageError("file-without-events", f"this is an export of {other}", item=label, hint=hint)
+    if _is_export(head):
         yield from _rows(stream, label, now)
         return
     for piece in pieces(stream, max_event=max_event):
+        if piece.error is not None and not piece.raw.strip():
+            continue  # nothing at all: a row that tells so would need a person
         body = _kept_in(piece.raw)
         source = f"replay:{label}:{piece.position}"
         error = piece.error if body is piece.raw else None
         yield Found(RawEvent(source, body, now) if body is not None else None, error)
+
+
+def _other_export(head: bytes) -> str | None:
+    """What a table holds whose rows would pass for events, or for broken ones, and are none."""
+    if head.startswith(_PARQUET):
+        return "a kind that is not read here"
+    first = head.partition(b"\n")[0].removeprefix(codecs.BOM_UTF8).strip()
+    try:
+        names = set(msgspec.json.decode(first, type=dict[str, object]))
+    except msgspec.MsgspecError:
+        names = set(first.decode("utf-8", "replace").split(","))
+    return next((kind.value for kind in Kind if kind is not Kind.EVENTS and names == set(columns_of(kind))), None)
 
 
 def _is_export(head: bytes) -> bool:

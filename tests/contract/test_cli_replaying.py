@@ -105,3 +105,57 @@ def test_bytes_that_are_gone_are_counted(ledger: Ledger, asked: Ask, tmp_path: P
 
     assert again.out == "read again: there are none\n"
     assert "5 events" in again.err
+
+
+@pytest.mark.parametrize("name", ["", " "])
+def test_a_name_that_is_empty_is_not_this_folder(ledger: Ledger, asked: Ask, name: str) -> None:
+    with pytest.raises(UsageError, match="file-missing"):
+        asked("replay", "--file", name)
+
+
+@pytest.mark.parametrize("name", [".", "mo-sync.toml", "media", "media/2026", ".."])
+def test_what_it_lives_by_itself_is_never_taken_for_events(
+    ledger: Ledger, asked: Ask, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "media/2026").mkdir(parents=True)
+    asked("status")  # writes the configuration
+
+    if name == "media/2026":
+        assert asked("replay", "--file", str(tmp_path / name)).out == "read again: there are none\n"
+        return
+    with pytest.raises(UsageError, match="file-ours"):
+        asked("replay", "--file", str(tmp_path / name))
+    assert column(ledger, "select id from event") == []
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv"])
+@pytest.mark.parametrize("kind", ["attachments", "messages", "attempts", "interventions", "problems"])
+def test_an_export_of_anything_else_is_none_of_events(
+    ledger: Ledger, asked: Ask, tmp_path: Path, kind: str, form: str
+) -> None:
+    recorded(ledger, *FIVE)
+    rows = asked("export", kind, "--format", form).out
+    (tmp_path / "some").write_text(rows)
+    before = column(ledger, "select id from event order by id")
+
+    if rows:
+        with pytest.raises(UsageError, match=f"file-without-events: .*{kind}"):
+            asked("replay", "--file", str(tmp_path / "some"))
+    assert column(ledger, "select id from event order by id") == before
+
+
+def test_nothing_at_all_leaves_nothing(ledger: Ledger, asked: Ask, tmp_path: Path) -> None:
+    for name, content in (("empty", b""), ("blank", b"\n \n")):
+        (tmp_path / name).write_bytes(content)
+        done = asked("replay", "--file", str(tmp_path / name))
+        assert (done.exit_code, done.out) == (0, "read again: there are none\n")
+    assert column(ledger, "select id from event") == []
+
+
+def test_what_could_not_be_read_is_told_by_the_exit_code(
+    ledger: Ledger, asked: Ask, done: Path, tmp_path: Path
+) -> None:
+    assert asked("replay", "--file", str(done), "--dry-run").exit_code == 5
+    assert asked("replay", "--file", str(done / "2026-11-21.ndjson")).exit_code == 0
+    (tmp_path / "export.jsonl").write_text(asked("export", "events", "--format", "jsonl").out)
+    assert asked("replay", "--file", str(tmp_path / "export.jsonl")).exit_code == 5
