@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from hashlib import blake2b
 
 from mo_sync.clock import Clock
 from mo_sync.errors import EventError
@@ -43,7 +44,7 @@ class _Recorder:
         self._patience_s = settings.retry.give_up_after
         self._clock = clock
         self._dry_run = dry_run
-        self._seen: set[str] = set()
+        self._seen: set[bytes] = set()  # of many millions of events the keys would fill the memory
 
     def __call__(self, raws: Sequence[RawEvent], errors: dict[int, EventError]) -> dict[str, int]:
         batch: list[Item] = [(raw, _read(raw, errors.get(place))) for place, raw in enumerate(raws)]
@@ -52,9 +53,10 @@ class _Recorder:
             return _counted(record(self._ledger, batch, now=now, give_up_after_s=self._patience_s))
         outcomes = [str(one) for one in rehearse(self._ledger, batch, now=now, give_up_after_s=self._patience_s)]
         for place, (_, said) in enumerate(batch):
-            if said.event_key in self._seen:
+            known = blake2b(said.event_key.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+            if known in self._seen:
                 outcomes[place] = "duplicate"
-            self._seen.add(said.event_key)
+            self._seen.add(known)
         return _counted(outcomes)
 
 

@@ -153,7 +153,8 @@ def _tell(context: Context, done: Refed, stopped: list[int], *, dry_run: bool, a
     if done.lost:
         output.warn(f"the bytes of {counted(done.lost, 'event')} are not there; an export has them with --reveal")
     if stopped:
-        output.warn(f"interrupted after {counted(done.read, 'event')}; say the same again for the rest")
+        # Nothing says where it was: of what is read twice the second time changes nothing.
+        output.warn(f"interrupted after {counted(done.read, 'event')}; the same command begins with the first again")
         return 128 + stopped[0]
     if done.capped:
         output.warn(f"there are more than {done.read:,}; --limit or --all takes them")

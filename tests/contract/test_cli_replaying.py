@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import signal
 import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from mo_sync.cli import replaying
 from mo_sync.errors import UsageError
 from mo_sync.ledger import Ledger
 from tests.contract.conftest import Ask
@@ -159,3 +163,21 @@ def test_what_could_not_be_read_is_told_by_the_exit_code(
     assert asked("replay", "--file", str(done / "2026-11-21.ndjson")).exit_code == 0
     (tmp_path / "export.jsonl").write_text(asked("export", "events", "--format", "jsonl").out)
     assert asked("replay", "--file", str(tmp_path / "export.jsonl")).exit_code == 5
+
+
+def test_who_interrupts_it_is_told_that_it_begins_with_the_first_again(
+    ledger: Ledger, asked: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded(ledger, *FIVE)
+
+    @contextlib.contextmanager
+    def hearing(_: Sequence[int], act: Callable[[int], object], **__: object) -> Iterator[None]:
+        monkeypatch.setattr(replaying, "replay", lambda *_, **__: act(signal.SIGINT) or {"duplicate": 1})
+        yield
+
+    with monkeypatch.context() as patched:
+        patched.setattr(replaying, "heard", hearing)
+        told = asked("replay", "--state", "accepted")
+
+    assert told.exit_code == 130
+    assert told.err.endswith("interrupted after 1 event; the same command begins with the first again\n")
