@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from shlex import quote
 
 import structlog
 
@@ -109,14 +110,15 @@ class Standings:
         self._troubled[name] = rest.standing, settlement.finished_at
         held = rest.standing is Standing.HELD
         log = _log.debug if known is rest.standing else _log.error if held else _log.warning
-        hint = "mend its credentials or credit; then mo-sync ledger release --application, or SIGHUP" if held else None
+        word = quote(name)
+        hint = f"mend its credentials or credit; then mo-sync ledger release --application {word}, or SIGHUP"
         log(
             f"application.{rest.standing}",
             application=name,
             reason=settlement.transition.reason,
             until=rest.until.isoformat(),
             in_vain=rest.failures,
-            hint=hint or "it goes on by itself",
+            hint=hint if held else "it goes on by itself",
         )
 
     def _answers(self, settlement: Settlement) -> None:
