@@ -25,6 +25,8 @@ __all__ = ["release", "take_in"]
 _log = structlog.get_logger(__name__)
 
 _AT_ONCE: Final = 100
+_MOST_TOLD: Final = 10
+"""Of one time: where everything resists, thousands of lines would say the same every minute."""
 
 
 def release(ledger: Ledger, store: Store, item: Filed, by: By, *, clock: Clock, marking: bool = False) -> str | None:
@@ -68,7 +70,7 @@ def take_in(ledger: Ledger, store: Store, limits: Limits, *, clock: Clock, stop:
     So it is with what the inbox showed first, which tells of no scan. A file on its way is waited for until the next
     time, and so is one that cannot be moved: neither keeps others from their turn. Raises LedgerOutOfReach.
     """
-    taken = 0
+    taken, stuck = 0, 0
     for told in _told_late(ledger):
         if stop():
             break
@@ -76,11 +78,16 @@ def take_in(ledger: Ledger, store: Store, limits: Limits, *, clock: Clock, stop:
         if reason is not None:
             if scans.on_its_way(ledger, told.message_id):
                 continue
-            troubles = [_taken(ledger, store, item, reason, clock) for item in scans.stored(ledger, told.message_id)]
+            aloud = stuck < _MOST_TOLD
+            items = scans.stored(ledger, told.message_id)
+            troubles = [_taken(ledger, store, item, reason, clock, aloud=aloud) for item in items]
             taken += troubles.count(None)
-            if any(troubles) or not _left_nothing_behind(ledger, store, told):
+            if any(troubles) or not _left_nothing_behind(ledger, store, told, aloud=aloud):
+                stuck += 1
                 continue
         scans.judged(ledger, told)
+    if stuck > _MOST_TOLD:
+        _log.error("attachment.not-quarantined", more=stuck - _MOST_TOLD, hint="see whether the store can be written")
     return taken
 
 
@@ -97,17 +104,17 @@ def _why(told: Told, limits: Limits) -> str | None:
     return refused.reason if refused is not None else quarantine(told.av_status, limits)
 
 
-def _taken(ledger: Ledger, store: Store, item: Filed, reason: str, clock: Clock) -> str | None:
+def _taken(ledger: Ledger, store: Store, item: Filed, reason: str, clock: Clock, *, aloud: bool) -> str | None:
     key = quarantine_key(item.location)
     trouble = _moved(ledger, store, item, key, tell=lambda: scans.take_in(ledger, item, key, reason, now=clock.now()))
     if trouble is None:
         _log.warning("attachment.quarantined", attachment=item.id, reason=reason, after="it was stored")
-    else:
+    elif aloud:
         _log.error("attachment.not-quarantined", attachment=item.id, error=trouble, hint="it is tried again")
     return trouble
 
 
-def _left_nothing_behind(ledger: Ledger, store: Store, told: Told) -> bool:
+def _left_nothing_behind(ledger: Ledger, store: Store, told: Told, *, aloud: bool) -> bool:
     """Also of whoever was killed between the ledger and this: what is in quarantine lies nowhere else."""
     left = False
     for key in scans.quarantined_keys(ledger, told.message_id):
@@ -119,8 +126,8 @@ def _left_nothing_behind(ledger: Ledger, store: Store, told: Told) -> bool:
                     store.remove(free)
         except OSError as error:
             left = True
-            why = error.strerror or type(error).__name__
-            _log.warning(
-                "attachment.copy-left", file=free, error=why, hint="it is in quarantine too; it is tried again"
-            )
+            if aloud:
+                why = error.strerror or type(error).__name__
+                hint = "it is in quarantine too; it is tried again"
+                _log.warning("attachment.copy-left", file=free, error=why, hint=hint)
     return not left

@@ -168,8 +168,12 @@ def test_those_that_cannot_be_moved_keep_nobody_behind_them_waiting(
     told(filled, "INFECTED")
     recorded(filled, announced("E8", "M2", ["A3"], anti_virus_scan_status="INFECTED"), now=later(5))
 
-    assert judge(filled, store) == 1
+    monkeypatch.setattr(quarantine, "_MOST_TOLD", 0)
 
+    with capture_logs() as logs:
+        assert judge(filled, store) == 1
+
+    assert [line.get("more") for line in logs if line["event"] == "attachment.not-quarantined"] == [1]
     assert files(store) == [f"quarantine/{OTHER}"]
     assert column(filled, "select id from message where scan_told_at is not null") == ["M1"]
 
