@@ -116,7 +116,8 @@ def backfill(
     gone, stopped = _gone_through(context, output, span, application, records=not dry_run)
     count = gone.missing
     if output.as_json:
-        output.json(_document(gone, span, stopped) | {"dry_run": dry_run, "recorded": count, **asdict(gone.receipt)})
+        told = {"dry_run": dry_run, "missing": count, "recorded": 0 if dry_run else count}
+        output.json(_document(gone, span, stopped) | told | asdict(gone.receipt))
         return _exit_code(gone, stopped, ExitCode.SETTLED)
     _tell_of_retention(output, wanted, span)
     if gone.shown or not gone.troubles:

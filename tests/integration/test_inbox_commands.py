@@ -7,14 +7,19 @@ import os
 import random
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mo_sync.ledger import Ledger
 from mo_sync.sandbox import Attachment, Gateway, Message
+from mo_sync.settings import Ledger as LedgerSettings
+from tests.commands import Called, call
 from tests.inboxes import ago, received
+from tests.ledgers import rows
 from tests.site import Site
 from tests.trouble import eventually
 
@@ -95,10 +100,10 @@ def test_gaps_are_shown_counted_and_closed_by_a_backfill(tmp_path: Path, gateway
     assert site.query("select count(*) from v_gap") == [(30,)]
 
     would = document(site, "ledger", "backfill", "--since", "2d", "--dry-run")
-    assert (would["recorded"], would["dry_run"]) == (30, True)
+    assert (would["missing"], would["recorded"], would["new"], would["dry_run"]) == (30, 0, 0, True)
     assert site.query("select count(*) from message") == [(0,)]
     done = document(site, "ledger", "backfill", "--since", "2d")
-    assert (done["recorded"], done["whole"]) == (30, True)
+    assert (done["missing"], done["recorded"], done["new"], done["whole"]) == (30, 30, 30, True)
 
     assert document(site, "ledger", "gaps", "--since", "2d")["gaps"] == []
     assert site.query("select count(*) from v_gap") == [(0,)]
@@ -115,6 +120,37 @@ def test_nothing_is_compared_that_is_older_than_is_kept(tmp_path: Path, gateway:
     assert told.returncode == 5
     assert "[retention] keeps nothing from before" in told.stderr
     assert site.query("select subject from gap") == [(received(1, ago(1)).id,)]
+
+
+def asked(folder: Path, gateway: Gateway, *words: str, applications: Mapping[str, str] | None = None) -> Called:
+    """``mo-sync ledger WORDS`` in this process, with the gateway's token; ``applications`` have their own."""
+    own = {f"applications.{name}": {"token": token} for name, token in (applications or {}).items()}
+    settings = {"gateway": {"base_url": gateway.base_url, "token": "sandbox-token"}, **own}
+    url = f"sqlite:///{folder / 'ledger.db'}"
+    with Ledger.open(LedgerSettings(url=url)):
+        return call(url, folder, "ledger", *words, more=settings)
+
+
+def at(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def recorded(folder: Path) -> list[str]:
+    with Ledger.open(LedgerSettings(url=f"sqlite:///{folder / 'ledger.db'}")) as ledger:
+        return [row["id"] for row in rows(ledger, "select id from message order by id")]
+
+
+def test_a_backfill_records_what_it_was_asked_for_and_nothing_beside_it(tmp_path: Path, gateway: Gateway) -> None:
+    begin = ago(3).replace(microsecond=0)
+    put(gateway, *(received(n, begin + timedelta(minutes=n - 5)) for n in range(20)))
+    span = ("backfill", "--since", at(begin), "--until", at(begin + timedelta(minutes=2)), "--json")
+
+    would = asked(tmp_path, gateway, *span, "--dry-run").document
+    done = asked(tmp_path, gateway, *span).document
+
+    assert recorded(tmp_path) == [received(n, begin).id for n in (5, 6)]
+    assert [would[name] for name in ("messages", "missing", "recorded", "new")] == [2, 2, 0, 0]
+    assert [done[name] for name in ("messages", "missing", "recorded", "new")] == [2, 2, 2, 2]
 
 
 def test_only_one_application_is_gone_through_when_it_is_named(tmp_path: Path, gateway: Gateway) -> None:

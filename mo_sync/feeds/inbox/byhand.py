@@ -48,16 +48,15 @@ class Gone:
     more: bool = False
     troubles: list[str] = field(default_factory=list)
     reached: dict[str, datetime] = field(default_factory=dict)
+    _timeless: set[str] = field(default_factory=set)
 
-    def count(self, part: Span, taken: Taken, *, missing_in: Span) -> None:
-        """Add what was taken within ``part``, of which more was read."""
+    def count(self, part: Span, taken: Taken) -> None:
+        """Add what was taken within ``part``. What has no time is in each part, and counts once."""
         self.receipt += taken.receipt
-        self.shown += sum(_within(part, at) for at in taken.shown.values())
-        self.missing += sum(_within(missing_in, one.since) for one in taken.missing)
-
-
-def _within(part: Span, at: datetime | None) -> bool:
-    return at is None or part.since <= at < part.until
+        once = {name for name, at in taken.shown.items() if part.has(at)} - self._timeless
+        self.shown += len(once)
+        self.missing += sum(one.message_id in once for one in taken.missing)
+        self._timeless |= {name for name in once if taken.shown[name] is None}
 
 
 @contextlib.contextmanager
@@ -102,8 +101,7 @@ class ByHand:
         for scope in scopes:
             part, length_s = before(span.since, span.until), USUAL_S
             while part is not None:
-                # What is recorded is missing once; what is only compared, in each part that shows it.
-                pages = self._read(scope, part, gone, stop, missing_in=span if self._records else part)
+                pages = self._read(scope, part, gone, stop)
                 if pages is None:
                     gone.reached[scope.name] = part.until
                     break
@@ -112,11 +110,13 @@ class ByHand:
                 part = before(span.since, part.since, length_s)
         return gone
 
-    def _read(self, scope: Scope, part: Span, gone: Gone, stop: Stop, *, missing_in: Span) -> int | None:
+    def _read(self, scope: Scope, part: Span, gone: Gone, stop: Stop) -> int | None:
         """How many pages it took; None when it was not gone through to its end."""
         wider = Span(part.since - EDGE, part.until + EDGE)
-        found = self._reader.read(scope, wider, source=f"backfill:{scope.name}", floor=wider.since, stop=stop)
-        gone.count(part, found.taken, missing_in=missing_in)
+        found = self._reader.read(
+            scope, wider, source=f"backfill:{scope.name}", floor=wider.since, stop=stop, within=part
+        )
+        gone.count(part, found.taken)
         if found.trouble is not None:
             gone.troubles += [f"{scope.name}: {found.trouble.reason}"] if isinstance(found.trouble, Failed) else []
             return None

@@ -62,14 +62,16 @@ class Reader:
         floor: datetime,
         stop: Callable[[], bool],
         between: Callable[[], object] = lambda: None,
+        within: Span | None = None,
     ) -> Reading:
         """Go through ``span``. Messages from before ``floor`` are passed over, also where the server shows them.
 
+        Of those that were not received ``within`` it is only noted that they are shown; None: there are no such.
         ``stop`` is asked all the time; what was recorded before stays so, and to read it again changes nothing.
         ``between`` is called between pages, and may take its time. Raises LedgerOutOfReach.
         """
         reading, walk = Reading(), Walk(self._page, floor)
-        taker = Taker(scope, source, self._inbox, self._ledger, self._intake, self._clock, stop)
+        taker = Taker(scope, source, self._inbox, self._ledger, self._intake, self._clock, stop, within)
         while not walk.ended and reading.trouble is None:
             page = asked(lambda: self._ask(scope, span, walk.offset, stop), self._clock, stop)
             reading.pages += 1

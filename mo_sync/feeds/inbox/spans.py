@@ -23,6 +23,10 @@ class Span:
     since: datetime
     until: datetime
 
+    def has(self, at: datetime | None) -> bool:
+        """Whether it lies within. What has no time may lie anywhere: nothing is passed over for that."""
+        return at is None or self.since <= at < self.until
+
 
 def ahead(since: datetime, until: datetime, longest_s: float = USUAL_S) -> list[Span]:
     """The spans between, the oldest first.

@@ -15,6 +15,7 @@ from mo_sync.events import UNKNOWN_APPLICATION, Envelope, MoMessage, RawEvent, R
 from mo_sync.feeds.inbox.comparing import difference, lacks, must_ask
 from mo_sync.feeds.inbox.patience import PASSES, asked
 from mo_sync.feeds.inbox.scopes import Scope
+from mo_sync.feeds.inbox.spans import Span
 from mo_sync.gateway.inbox import Inbox
 from mo_sync.gateway.inboxrows import InboxRow
 from mo_sync.intake import Intake, Receipt
@@ -57,7 +58,10 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Taker:
-    """Takes pages of one inbox. Without an ``intake`` it only compares. ``source`` is what events say they came by."""
+    """Takes pages of one inbox. Without an ``intake`` it only compares. ``source`` is what events say they came by.
+
+    Of what was not received ``within`` it only notes that it is shown: it was read for the comparison alone.
+    """
 
     scope: Scope
     source: str
@@ -66,6 +70,7 @@ class Taker:
     intake: Intake | None
     clock: Clock
     stop: Callable[[], bool]
+    within: Span | None = None
 
     def take(self, rows: Sequence[InboxRow], taken: Taken) -> Failed | Interrupted | None:
         """Add ``rows`` to ``taken``, and record what the ledger lacks of them in one transaction.
@@ -95,6 +100,8 @@ class Taker:
         if said is not None and not self.scope.owners.owns(said.application_id):
             return None
         taken.shown[row.message_id] = row.created_at
+        if self.within is not None and not self.within.has(row.created_at):
+            return None
         if said is not None and must_ask(said, row.type, known):
             ids = self._ids(row)
             if isinstance(ids, Failed | Interrupted):
