@@ -17,6 +17,7 @@ from mo_sync.cli.output import Output, local_time
 from mo_sync.clock import SystemClock
 from mo_sync.errors import ExitCode, UsageError
 from mo_sync.feeds.inbox.byhand import Gone, by_hand
+from mo_sync.feeds.inbox.differences import EDGE
 from mo_sync.feeds.inbox.scopes import Scope, chosen
 from mo_sync.feeds.inbox.setting_up import kept_since
 from mo_sync.feeds.inbox.spans import Span
@@ -56,7 +57,8 @@ def gaps(
     """Compare Syniverse's inbox with the ledger: what only one side has, and attachments that differ.
 
     Nothing is fetched and no message is recorded; what is found is kept in v_gap. Without --since it looks at the last
-    day. Exits with 5 when there are gaps.
+    day. What came within the last 15 minutes is not compared: it may still be announced. Exits with 5 when there are
+    gaps.
 
     Example: mo-sync ledger gaps --since 7d --application 17226
     """
@@ -64,7 +66,8 @@ def gaps(
     output = context.output(as_json=as_json)
     context.start_log()
     wanted = when(since, now, utc=utc) or now - _DAY
-    span = Span(_kept(context, wanted, now), when(until, now, utc=utc) or now)
+    asked_for = Span(_kept(context, wanted, now), when(until, now, utc=utc) or now)
+    span = _comparable(asked_for, now, utc=utc)
     gone, stopped = _gone_through(context, output, span, application, records=False)
     found = sorted(gone.gaps, key=lambda one: (one.since, one.subject), reverse=True)
     if output.as_json:
@@ -78,6 +81,8 @@ def gaps(
         output.warn("there may be still more, which are not counted: compare shorter times, with --since and --until")
     counts = Counter(one.kind for one in found)
     told = ", ".join(f"{count:,} {kind}" for kind, count in sorted(counts.items())) or "no difference"
+    if span.until < asked_for.until and (gone.shown or not gone.troubles):
+        output.warn(f"compared up to {local_time(span.until, utc=utc)}: what is younger may still be announced")
     if gone.shown or not gone.troubles:
         output.say(f"{gone.shown:,} messages in the inbox since {local_time(span.since, utc=utc)}: {told}")
     if counts[Kind.ONLY_IN_INBOX]:
@@ -136,6 +141,22 @@ def _kept(context: Context, wanted: datetime, now: datetime) -> datetime:
     return wanted if kept is None else max(wanted, kept)
 
 
+def _refuse_nothing(span: Span) -> None:
+    if span.since >= span.until:
+        raise UsageError("time-empty", "it ends before it begins", item="--until", hint="see --since and --until")
+
+
+def _comparable(span: Span, now: datetime, *, utc: bool) -> Span:
+    """No further than can be compared by now: a message that only the inbox has may be announced in a moment."""
+    _refuse_nothing(span)
+    found = Span(span.since, min(span.until, now - EDGE))
+    if found.since >= found.until:
+        told = f"nothing since {local_time(span.since, utc=utc)} can be compared yet: it may still be announced"
+        hint = f"begin before {local_time(found.until, utc=utc)}, or ask again in {EDGE.seconds // 60} minutes"
+        raise UsageError("time-too-young", told, item="--since", hint=hint)
+    return found
+
+
 def _tell_of_retention(output: Output, wanted: datetime, span: Span, *, utc: bool = False) -> None:
     if span.since != wanted:
         output.warn(f"[retention] keeps nothing from before {local_time(span.since, utc=utc)}: no further back")
@@ -146,8 +167,7 @@ def _gone_through(
 ) -> tuple[Gone, list[int]]:
     """What came of it, and the signals that ended it early."""
     settings, clock = context.loaded().settings, SystemClock()
-    if span.since >= span.until:
-        raise UsageError("time-empty", "it ends before it begins", item="--until", hint="see --since and --until")
+    _refuse_nothing(span)
     stopped: list[int] = []
     with (
         context.ledger() as ledger,

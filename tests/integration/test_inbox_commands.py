@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from mo_sync.errors import ExitCode, UsageError
 from mo_sync.ledger import Ledger
 from mo_sync.sandbox import Attachment, Gateway, Message
 from mo_sync.settings import Ledger as LedgerSettings
@@ -151,6 +152,22 @@ def test_a_backfill_records_what_it_was_asked_for_and_nothing_beside_it(tmp_path
     assert recorded(tmp_path) == [received(n, begin).id for n in (5, 6)]
     assert [would[name] for name in ("messages", "missing", "recorded", "new")] == [2, 2, 0, 0]
     assert [done[name] for name in ("messages", "missing", "recorded", "new")] == [2, 2, 2, 2]
+
+
+def test_what_may_still_be_announced_is_not_compared_and_that_is_said(tmp_path: Path, gateway: Gateway) -> None:
+    put(gateway, received(1, ago(0.1)), received(2, ago(1)))
+
+    told = asked(tmp_path, gateway, "gaps", "--since", "2h")
+    found = asked(tmp_path, gateway, "gaps", "--since", "2h", "--json").document
+    past = asked(tmp_path, gateway, "gaps", "--since", "3h", "--until", "30m")
+
+    assert "compared up to 20" in told.err
+    assert "compared up to" not in past.err
+    assert ago(0.3) < datetime.fromisoformat(found["until"]) < ago(0.2)
+    assert [one["subject"] for one in found["gaps"]] == [received(2, ago(1)).id]
+    with pytest.raises(UsageError, match="can be compared yet") as refused:
+        asked(tmp_path, gateway, "gaps", "--since", "10m")
+    assert refused.value.exit_code == ExitCode.USAGE
 
 
 def test_only_one_application_is_gone_through_when_it_is_named(tmp_path: Path, gateway: Gateway) -> None:
