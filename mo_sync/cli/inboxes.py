@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
@@ -16,6 +17,7 @@ from mo_sync.cli.filtering import AsJson, DryRun, Utc, when
 from mo_sync.cli.output import Output, local_time
 from mo_sync.clock import SystemClock
 from mo_sync.errors import ExitCode, UsageError
+from mo_sync.events import UNKNOWN_APPLICATION
 from mo_sync.feeds.inbox.byhand import Gone, by_hand
 from mo_sync.feeds.inbox.differences import EDGE
 from mo_sync.feeds.inbox.scopes import Scope, chosen
@@ -30,6 +32,7 @@ __all__ = ["backfill", "gaps"]
 
 _DAY = timedelta(days=1)
 _HOUR_S = 3_600.0
+_JUST_UNDER_A_SECOND = timedelta(microseconds=999_999)
 
 Application = Annotated[str | None, typer.Option("--application", metavar="ID", help="Only this application.")]
 Since = Annotated[
@@ -86,10 +89,11 @@ def gaps(
     if gone.shown or not gone.troubles:
         output.say(f"{gone.shown:,} messages in the inbox since {local_time(span.since, utc=utc)}: {told}")
     if counts[Kind.ONLY_IN_INBOX]:
-        output.say(
-            f"to record what only the inbox has: mo-sync ledger backfill --since {span.since:%Y-%m-%dT%H:%M:%SZ}"
-        )
-    _tell_of_trouble(output, gone, stopped, "gaps")
+        upto = None if until is None else asked_for.until
+        output.say(f"to record what only the inbox has: {_command('backfill', span.since, upto, application)}")
+    _tell_of_trouble(output, gone, stopped)
+    for until_then, whose in _left(_scopes(context.loaded().settings, application), application, gone, span):
+        output.warn(f"go on with {_command('gaps', span.since, until_then, whose)}")
     return _exit_code(gone, stopped, ExitCode.NEEDS_A_PERSON if found else ExitCode.SETTLED)
 
 
@@ -131,7 +135,10 @@ def backfill(
         )
     if count and not dry_run:
         output.say("the daemon fetches their attachments, or mo-sync --sync-now")
-    _tell_of_trouble(output, gone, stopped, "backfill")
+    _tell_of_trouble(output, gone, stopped)
+    for until_then, whose in _left(_scopes(context.loaded().settings, application), application, gone, span):
+        more = ["--dry-run"] if dry_run else []
+        output.warn(f"go on with {_command('backfill', span.since, until_then, whose, *more)}")
     return _exit_code(gone, stopped, ExitCode.SETTLED)
 
 
@@ -225,12 +232,39 @@ def _document(gone: Gone, span: Span, stopped: list[int]) -> dict[str, object]:
     }
 
 
-def _tell_of_trouble(output: Output, gone: Gone, stopped: list[int], command: str) -> None:
+def _tell_of_trouble(output: Output, gone: Gone, stopped: list[int]) -> None:
     for trouble in gone.troubles:
         output.warn(f"out of reach: {trouble}")
-    for name, until in gone.reached.items():
-        went_on = f"mo-sync ledger {command} --until {until:%Y-%m-%dT%H:%M:%SZ}"
-        output.warn(f"{'interrupted' if stopped else 'not gone through to the end'}: {name}; go on with {went_on} …")
+    for name in gone.reached:
+        output.warn(f"{'interrupted' if stopped else 'not gone through to the end'}: {name}")
+
+
+def _left(
+    scopes: Sequence[Scope], application: str | None, gone: Gone, span: Span
+) -> list[tuple[datetime, str | None]]:
+    """Up to when there is something left, and of which application: as few commands as go through all of it.
+
+    None where nothing was gone through: then it is to be said again as it was.
+    """
+    if all(gone.reached.get(scope.name) == span.until for scope in scopes):
+        return []
+    left = [scope for scope in scopes if scope.name in gone.reached]
+    if application is None and all(scope.application_id != UNKNOWN_APPLICATION for scope in left):
+        return [(gone.reached[scope.name], scope.application_id) for scope in left]
+    # The gateway's inbox has no name that could be asked for: who asks for all of them gets it too.
+    return [(max(gone.reached[scope.name] for scope in left), application)] if left else []
+
+
+def _command(name: str, since: datetime, until: datetime | None, application: str | None, *more: str) -> str:
+    """To be pasted as it is. Times are in whole seconds, which take in what is asked for."""
+    words = ["--since", _whole(since)]
+    words += [] if until is None else ["--until", _whole(until + _JUST_UNDER_A_SECOND)]
+    words += [] if application is None else ["--application", application]
+    return shlex.join(["mo-sync", "ledger", name, *words, *more])
+
+
+def _whole(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _exit_code(gone: Gone, stopped: list[int], otherwise: ExitCode) -> int:

@@ -7,20 +7,14 @@ import os
 import random
 import signal
 import time
-from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mo_sync.errors import ExitCode, UsageError
-from mo_sync.ledger import Ledger
 from mo_sync.sandbox import Attachment, Gateway, Message
-from mo_sync.settings import Ledger as LedgerSettings
-from tests.commands import Called, call
 from tests.inboxes import ago, received
-from tests.ledgers import rows
 from tests.site import Site
 from tests.trouble import eventually
 
@@ -123,53 +117,6 @@ def test_nothing_is_compared_that_is_older_than_is_kept(tmp_path: Path, gateway:
     assert site.query("select subject from gap") == [(received(1, ago(1)).id,)]
 
 
-def asked(folder: Path, gateway: Gateway, *words: str, applications: Mapping[str, str] | None = None) -> Called:
-    """``mo-sync ledger WORDS`` in this process, with the gateway's token; ``applications`` have their own."""
-    own = {f"applications.{name}": {"token": token} for name, token in (applications or {}).items()}
-    settings = {"gateway": {"base_url": gateway.base_url, "token": "sandbox-token"}, **own}
-    url = f"sqlite:///{folder / 'ledger.db'}"
-    with Ledger.open(LedgerSettings(url=url)):
-        return call(url, folder, "ledger", *words, more=settings)
-
-
-def at(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
-
-
-def recorded(folder: Path) -> list[str]:
-    with Ledger.open(LedgerSettings(url=f"sqlite:///{folder / 'ledger.db'}")) as ledger:
-        return [row["id"] for row in rows(ledger, "select id from message order by id")]
-
-
-def test_a_backfill_records_what_it_was_asked_for_and_nothing_beside_it(tmp_path: Path, gateway: Gateway) -> None:
-    begin = ago(3).replace(microsecond=0)
-    put(gateway, *(received(n, begin + timedelta(minutes=n - 5)) for n in range(20)))
-    span = ("backfill", "--since", at(begin), "--until", at(begin + timedelta(minutes=2)), "--json")
-
-    would = asked(tmp_path, gateway, *span, "--dry-run").document
-    done = asked(tmp_path, gateway, *span).document
-
-    assert recorded(tmp_path) == [received(n, begin).id for n in (5, 6)]
-    assert [would[name] for name in ("messages", "missing", "recorded", "new")] == [2, 2, 0, 0]
-    assert [done[name] for name in ("messages", "missing", "recorded", "new")] == [2, 2, 2, 2]
-
-
-def test_what_may_still_be_announced_is_not_compared_and_that_is_said(tmp_path: Path, gateway: Gateway) -> None:
-    put(gateway, received(1, ago(0.1)), received(2, ago(1)))
-
-    told = asked(tmp_path, gateway, "gaps", "--since", "2h")
-    found = asked(tmp_path, gateway, "gaps", "--since", "2h", "--json").document
-    past = asked(tmp_path, gateway, "gaps", "--since", "3h", "--until", "30m")
-
-    assert "compared up to 20" in told.err
-    assert "compared up to" not in past.err
-    assert ago(0.3) < datetime.fromisoformat(found["until"]) < ago(0.2)
-    assert [one["subject"] for one in found["gaps"]] == [received(2, ago(1)).id]
-    with pytest.raises(UsageError, match="can be compared yet") as refused:
-        asked(tmp_path, gateway, "gaps", "--since", "10m")
-    assert refused.value.exit_code == ExitCode.USAGE
-
-
 def test_only_one_application_is_gone_through_when_it_is_named(tmp_path: Path, gateway: Gateway) -> None:
     site = Site(tmp_path / "site", gateway.base_url)
     made(site)
@@ -180,7 +127,9 @@ def test_only_one_application_is_gone_through_when_it_is_named(tmp_path: Path, g
     assert site.query("select application_id from message") == [("20881",)]
 
 
-def test_an_inbox_out_of_reach_ends_with_75_and_says_how_to_go_on(tmp_path: Path, gateway: Gateway) -> None:
+def test_an_inbox_out_of_reach_ends_with_75_and_there_is_nothing_to_go_on_with(
+    tmp_path: Path, gateway: Gateway
+) -> None:
     site = Site(tmp_path / "site", gateway.base_url)
     made(site)
     gateway.credentials.expire()
@@ -189,7 +138,7 @@ def test_an_inbox_out_of_reach_ends_with_75_and_says_how_to_go_on(tmp_path: Path
         done = site.run("ledger", command, "--since", "1d")
         assert done.returncode == 75
         assert "out of reach: gateway" in done.stderr
-        assert f"mo-sync ledger {command} --until 20" in done.stderr
+        assert "go on with" not in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -227,7 +176,7 @@ def test_a_backfill_that_is_stopped_says_how_far_it_was_and_one_that_is_killed_l
             process.send_signal(signal.SIGKILL if kill else signal.SIGINT)
             _, said = process.communicate(timeout=30)
         if not kill and process.returncode == 130:
-            assert "go on with mo-sync ledger backfill --until 20" in said
+            assert "interrupted: gateway" in said
     gateway.latency_s = 0.0
     document(site, "ledger", "backfill", "--since", "90d")
 
