@@ -14,7 +14,7 @@ import typer
 
 from mo_sync.cli.context import Context, context_of
 from mo_sync.cli.filtering import AsJson, DryRun, Utc, when
-from mo_sync.cli.output import Output, local_time
+from mo_sync.cli.output import Output, counted, local_time
 from mo_sync.clock import SystemClock
 from mo_sync.errors import ExitCode, UsageError
 from mo_sync.events import UNKNOWN_APPLICATION
@@ -83,11 +83,13 @@ def gaps(
     if gone.more:
         output.warn("there may be still more, which are not counted: compare shorter times, with --since and --until")
     counts = Counter(one.kind for one in found)
-    told = ", ".join(f"{count:,} {kind}" for kind, count in sorted(counts.items())) or "no difference"
+    told = ", ".join(f"{count:,} {kind}" for kind, count in sorted(counts.items()))
+    told = told or ("no difference" if gone.whole else "nothing that differs")
     if span.until < asked_for.until and (gone.shown or not gone.troubles):
         output.warn(f"compared up to {local_time(span.until, utc=utc)}: what is younger may still be announced")
     if gone.shown or not gone.troubles:
-        output.say(f"{gone.shown:,} messages in the inbox since {local_time(span.since, utc=utc)}: {told}")
+        messages = counted(gone.shown, "message")
+        output.say(f"{messages} in the inbox since {local_time(span.since, utc=utc)}{_so_far(gone)}: {told}")
     if counts[Kind.ONLY_IN_INBOX]:
         upto = None if until is None else asked_for.until
         output.say(f"to record what only the inbox has: {_command('backfill', span.since, upto, application)}")
@@ -130,9 +132,8 @@ def backfill(
         return _exit_code(gone, stopped, ExitCode.SETTLED)
     _tell_of_retention(output, wanted, span)
     if gone.shown or not gone.troubles:
-        output.say(
-            f"{gone.shown:,} messages in the inbox, {count:,} of them {'would be recorded' if dry_run else 'new'}"
-        )
+        messages, are = counted(gone.shown, "message"), "would be recorded" if dry_run else "new"
+        output.say(f"{messages} in the inbox{_so_far(gone)}, {count:,} of them {are}")
     if count and not dry_run:
         output.say("the daemon fetches their attachments, or mo-sync --sync-now")
     _tell_of_trouble(output, gone, stopped)
@@ -226,10 +227,15 @@ def _document(gone: Gone, span: Span, stopped: list[int]) -> dict[str, object]:
         "since": span.since,
         "until": span.until,
         "messages": gone.shown,
-        "whole": not (stopped or gone.troubles),
+        "whole": gone.whole and not stopped,
         "reached": gone.reached,
         "troubles": gone.troubles,
     }
+
+
+def _so_far(gone: Gone) -> str:
+    """What was not gone through to its end is no all-clear."""
+    return "" if gone.whole else " so far"
 
 
 def _tell_of_trouble(output: Output, gone: Gone, stopped: list[int]) -> None:
@@ -237,6 +243,8 @@ def _tell_of_trouble(output: Output, gone: Gone, stopped: list[int]) -> None:
         output.warn(f"out of reach: {trouble}")
     for name in gone.reached:
         output.warn(f"{'interrupted' if stopped else 'not gone through to the end'}: {name}")
+    for name in sorted(gone.restless):
+        output.warn(f"its order changed while it was read, and something may be passed over: {name}; ask again")
 
 
 def _left(
@@ -270,4 +278,4 @@ def _whole(moment: datetime) -> str:
 def _exit_code(gone: Gone, stopped: list[int], otherwise: ExitCode) -> int:
     if stopped:
         return 128 + stopped[0]
-    return ExitCode.NOTHING_POSSIBLE_NOW if gone.troubles else otherwise
+    return ExitCode.NOTHING_POSSIBLE_NOW if gone.troubles or gone.restless else otherwise

@@ -140,3 +140,23 @@ def test_what_gaps_says_to_record_it_with_is_about_the_same(tmp_path: Path, gate
     done = asked(tmp_path, gateway, "gaps", "--since", since, "--until", until, "--application", "17226")
 
     assert f"mo-sync ledger backfill --since {since} --until {until} --application 17226\n" in done.out
+
+
+@pytest.mark.usefixtures("interrupted")
+def test_what_was_not_gone_through_to_its_end_is_no_all_clear(tmp_path: Path, gateway: Gateway) -> None:
+    put(gateway, received(1, ago(24 * 5)))
+
+    compared = asked(tmp_path, gateway, "gaps", "--since", "9d")
+    found = asked(tmp_path, gateway, "gaps", "--since", "9d", "--json")
+    filled = asked(tmp_path, gateway, "backfill", "--since", "9d")
+
+    assert "so far: nothing that differs" in compared.out
+    assert (found.exit_code, found.document["whole"]) == (130, False)
+    assert filled.out == "0 messages in the inbox so far, 0 of them new\n"
+
+
+def test_one_message_is_called_one(tmp_path: Path, gateway: Gateway) -> None:
+    put(gateway, received(1, ago(2)))
+
+    assert asked(tmp_path, gateway, "backfill", "--since", "1d").out.startswith("1 message in the inbox, 1 of them new")
+    assert ": no difference" in asked(tmp_path, gateway, "gaps").out

@@ -39,6 +39,7 @@ class Gone:
 
     ``more``: of some part not all that differs is among the ``gaps``, it was too much.
     ``reached`` says of those that were not gone through to the end how far they were. ``troubles`` says why.
+    ``restless``: those whose order changed while they were read, so that not all of them was compared.
     """
 
     shown: int = 0
@@ -48,7 +49,13 @@ class Gone:
     more: bool = False
     troubles: list[str] = field(default_factory=list)
     reached: dict[str, datetime] = field(default_factory=dict)
+    restless: set[str] = field(default_factory=set)
     _timeless: set[str] = field(default_factory=set)
+
+    @property
+    def whole(self) -> bool:
+        """Whether all that was asked for was seen."""
+        return not (self.reached or self.troubles or self.restless)
 
     def count(self, part: Span, taken: Taken) -> None:
         """Add what was taken within ``part``. What has no time is in each part, and counts once."""
@@ -120,6 +127,8 @@ class ByHand:
         if found.trouble is not None:
             gone.troubles += [f"{scope.name}: {found.trouble.reason}"] if isinstance(found.trouble, Failed) else []
             return None
+        if not found.complete:
+            gone.restless.add(scope.name)
         inner = Span(part.since, min(part.until, self._clock.now() - EDGE))
         if found.complete and inner.since < inner.until:
             differing = differences(self._ledger, scope, inner, found, recorded=self._records, most=_MOST)
