@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from mo_sync.cli.context import Context, context_of
-from mo_sync.cli.filtering import AsJson, DryRun, Utc, when
+from mo_sync.cli.filtering import AsJson, DryRun, Utc, legible, when
 from mo_sync.cli.output import Output, counted, local_time
 from mo_sync.clock import SystemClock
 from mo_sync.errors import ExitCode, UsageError
@@ -23,6 +23,8 @@ from mo_sync.feeds.inbox.differences import EDGE
 from mo_sync.feeds.inbox.scopes import Scope, chosen
 from mo_sync.feeds.inbox.setting_up import kept_since
 from mo_sync.feeds.inbox.spans import Span
+from mo_sync.ledger import Ledger
+from mo_sync.ledger.applications import beginning_with
 from mo_sync.ledger.gaps import Gap, Kind
 from mo_sync.presence import worker_name
 from mo_sync.settings import Settings
@@ -194,11 +196,28 @@ def _gone_through(
             told = round(done)
 
         gone = hand.go_through(scopes, span, stop=lambda: bool(stopped), told=tell)
+        if application is not None and not (gone.shown or gone.gaps):
+            _doubt(output, application, gone, known=_is_known(settings, ledger, application))
     return gone, stopped
 
 
+def _is_known(settings: Settings, ledger: Ledger, application: str) -> bool:
+    return application in settings.applications or application in beginning_with(ledger, application)
+
+
+def _doubt(output: Output, application: str, gone: Gone, *, known: bool) -> None:
+    """A mistyped application has no differences either: that must not look like an all-clear."""
+    if known:
+        return
+    told = "neither the settings nor the ledger know it, and the inbox shows nothing of it"
+    if gone.whole:
+        hint = "see --application, and the applications in mo-sync ledger status"
+        raise UsageError("application-unknown", told, item=application, hint=hint)
+    output.warn(f"application {application}: {told} so far")
+
+
 def _scopes(settings: Settings, application: str | None) -> Sequence[Scope]:
-    scopes = chosen(settings, application)
+    scopes = chosen(settings, legible("--application", application))
     if not scopes:
         hint = "give gateway.token_file, or token_file in [applications.ID]"
         raise UsageError("no-inbox", "there is no token to look into it with", item=application, hint=hint)

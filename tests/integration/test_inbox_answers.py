@@ -160,3 +160,31 @@ def test_one_message_is_called_one(tmp_path: Path, gateway: Gateway) -> None:
 
     assert asked(tmp_path, gateway, "backfill", "--since", "1d").out.startswith("1 message in the inbox, 1 of them new")
     assert ": no difference" in asked(tmp_path, gateway, "gaps").out
+
+
+@pytest.mark.parametrize("command", ["gaps", "backfill"])
+def test_an_application_that_nobody_knows_is_no_all_clear(tmp_path: Path, gateway: Gateway, command: str) -> None:
+    put(gateway, received(1, ago(2)), received(2, ago(2), state="DELETED"))
+
+    with pytest.raises(UsageError, match="application-unknown") as refused:
+        asked(tmp_path, gateway, command, "--since", "1d", "--application", "1722")
+    configured = asked(
+        tmp_path, gateway, command, "--since", "1d", "--application", "1722", applications={"1722": "sandbox-token"}
+    )
+    gateway.credentials.expire()
+    unreached = asked(tmp_path, gateway, command, "--since", "1d", "--application", "1722")
+
+    assert refused.value.exit_code == ExitCode.USAGE
+    assert configured.exit_code == 0
+    assert unreached.exit_code == 75
+    assert "application 1722: neither" in unreached.err
+
+
+def test_an_application_that_only_the_inbox_or_only_the_ledger_knows_is_one(tmp_path: Path, gateway: Gateway) -> None:
+    put(gateway, received(1, ago(2)))
+
+    shown = asked(tmp_path, gateway, "backfill", "--since", "1d", "--application", "17226")
+    recorded_before = asked(tmp_path, gateway, "gaps", "--since", "1h", "--application", "17226")
+
+    assert (shown.exit_code, recorded_before.exit_code) == (0, 0)
+    assert "application" not in shown.err + recorded_before.err

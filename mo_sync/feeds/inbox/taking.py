@@ -82,7 +82,9 @@ class Taker:
         batch: list[Item] = []
         for row in rows:
             if row.message_id in gone or row.state == _GONE:
-                taken.shown[row.message_id] = row.created_at
+                said = _message_of(self._read(row))
+                if said is None or self.scope.owners.owns(said.application_id):
+                    taken.shown[row.message_id] = row.created_at
                 continue
             wanted = self._compared(row, known.get(row.message_id), taken)
             if isinstance(wanted, Failed | Interrupted):
