@@ -33,7 +33,8 @@ def test_a_backup_ends_as_the_signal_has_it_and_says_what_is_left(
     was_there: bool,
 ) -> None:
     @contextlib.contextmanager
-    def at_once(_: object, act: Callable[[int], None]) -> Iterator[None]:
+    def at_once(_: object, act: Callable[[int], None], *, second_ends: bool) -> Iterator[None]:
+        assert second_ends
         act(number)
         yield
 
