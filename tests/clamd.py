@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Self
 
-import pytest
+from tests.lacking import need
 
 __all__ = ["EICAR", "Clamd", "Stub", "needs_clamd"]
 
@@ -25,9 +25,8 @@ _START_S = 60.0
 
 
 def needs_clamd() -> None:
-    """Skip loudly where there is none."""
-    if shutil.which("clamd") is None:
-        pytest.skip("NO clamd HERE: install clamav-daemon to run this test")
+    """Leave the test out, loudly, where there is none."""
+    need("clamd", package="clamav-daemon")
 
 
 class Clamd:

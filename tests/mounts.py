@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.lacking import lacking
+
 __all__ = ["cannot_mount", "ext4", "needs_mounts", "power_cut", "tmpfs"]
 
 
@@ -25,13 +27,13 @@ def cannot_mount() -> str | None:
 def needs_mounts() -> None:
     """Skip, loudly, where nothing can be mounted."""
     if reason := cannot_mount():
-        pytest.skip(reason)
+        lacking(reason)
 
 
 @contextlib.contextmanager
 def tmpfs(place: Path, options: str) -> Iterator[Path]:
     """A file system in memory, mounted at ``place``; ``options`` such as ``size=1m``."""
-    place.mkdir()
+    place.mkdir(parents=True, exist_ok=True)
     with _mounted(place, "-t", "tmpfs", "-o", options, "tmpfs"):
         yield place
 
@@ -64,7 +66,7 @@ def power_cut(image: Path, place: Path) -> Iterator[Path]:
 @contextlib.contextmanager
 def _mounted(place: Path, *arguments: object) -> Iterator[None]:
     done = subprocess.run(["mount", *map(str, arguments), place], check=False, capture_output=True, text=True)
-    if done.returncode:
+    if done.returncode:  # a sandbox may forbid it to root too, and no package helps
         pytest.skip(f"root, but nothing can be mounted here: {done.stderr.strip()}")
     try:
         yield

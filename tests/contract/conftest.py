@@ -15,7 +15,11 @@ from mo_sync.ledger import Ledger
 from mo_sync.ledger.totals import counted, totals
 from mo_sync.settings import Ledger as LedgerSettings
 from tests.commands import Called, call
-from tests.postgres import Missing, Server
+from tests.postgres import Server
+
+on_postgresql = pytest.mark.parametrize("house", ["postgresql"], indirect=True)
+"""For a test of what SQLite has not: it is not run there at all."""
+on_sqlite = pytest.mark.parametrize("house", ["sqlite"], indirect=True)
 
 Ask = Callable[..., Called]
 
@@ -35,10 +39,7 @@ class House:
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
     """One PostgreSQL a session (with pytest-xdist one a worker)."""
-    try:
-        running = Server()
-    except Missing as missing:
-        pytest.skip(f"NO POSTGRESQL HERE, so the ledger is tested on SQLite alone: {missing}")
+    running = Server()
     yield running
     running.stop()
 

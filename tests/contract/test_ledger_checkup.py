@@ -12,7 +12,7 @@ from mo_sync.ledger import Ledger
 from mo_sync.ledger.checkup import check_up
 from mo_sync.ledger.migrate import HEAD
 from mo_sync.settings import Ledger as LedgerSettings
-from tests.contract.conftest import House
+from tests.contract.conftest import House, on_postgresql, on_sqlite
 from tests.ledgers import column, items, recorded
 
 
@@ -47,9 +47,9 @@ def test_what_cannot_be_written_is_found_though_it_can_be_locked(ledger: Ledger)
     assert found(ledger)["writing"] == ("failed", "what is read is not what was written")
 
 
+@on_sqlite
 def test_a_disk_that_is_nearly_full_is_a_warning(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    if ledger.dialect != "sqlite":
-        pytest.skip("a server knows of its own disk")
+    """A server knows of its own disk, which need not be of this machine."""
     monkeypatch.setattr("mo_sync.ledger.checkup._free_bytes", lambda _: 5_000_000)
 
     level, detail = found(ledger)["room"]
@@ -101,9 +101,9 @@ def test_a_ledger_that_another_program_locks_cannot_be_told(house: House) -> Non
             assert {finding.level for finding in check_up(other)} == {"ok"}
 
 
+@on_postgresql
 def test_a_server_that_takes_no_writes_is_found(house: House) -> None:
-    if house.kind != "postgresql":
-        pytest.skip("this is about PostgreSQL's standby servers")
+    """As a standby is; a SQLite file that may only be read is found by another way."""
     with psycopg.connect(house.url.replace("+psycopg", ""), autocommit=True) as administrator:
         database = administrator.info.dbname
         administrator.execute(f"alter database {database} set default_transaction_read_only = on")

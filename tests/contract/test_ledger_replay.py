@@ -15,7 +15,7 @@ from mo_sync.ledger.changes import changes
 from mo_sync.ledger.dialect import take_turns_recording
 from mo_sync.ledger.record import Recorded, record
 from mo_sync.ledger.replay import Kept, Which, newest, replay, replayable, replayable_count
-from tests.contract.conftest import House
+from tests.contract.conftest import House, on_postgresql
 from tests.ledgers import NOW, announced, bare, column, later, one, raw, recorded, rows
 
 BODY = announced("E1", "M1", ["A1", "A2"])[0].body
@@ -131,10 +131,9 @@ def test_what_was_forgotten_between_the_look_and_the_replay_does_not_come_back(l
     assert column(ledger, "select id from message") == []
 
 
+@on_postgresql
 def test_a_replay_and_a_feed_take_turns(house: House) -> None:
-    """Each had what the other waited for: an event's row, and the turn to record."""
-    if house.kind == "sqlite":
-        pytest.skip("SQLite has one writer at a time")
+    """Each had what the other waited for: an event's row, and the turn to record. SQLite has one writer at a time."""
     with house.open() as ledger, house.open() as other, ThreadPoolExecutor() as pool:
         recorded(ledger, announced("E1", "M1", ["A1"]))
         [kept] = all_of(ledger, Which(keys=["E1"]))

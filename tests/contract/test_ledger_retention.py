@@ -22,7 +22,7 @@ from mo_sync.ledger.record import Recorded, record
 from mo_sync.ledger.replay import Which, replay, replayable
 from mo_sync.ledger.retention import PRUNED
 from mo_sync.lifecycle import State
-from tests.contract.conftest import House
+from tests.contract.conftest import House, on_postgresql
 from tests.ledgers import announced, bare, column, later, one, raw, recorded, settlement, stored
 
 OLD, NEW, CUT, NOW = later(0), later(1_000), later(500), later(2_000)
@@ -128,9 +128,9 @@ def test_what_stood_for_an_erased_one_leaves_no_mark(ledger: Ledger) -> None:
     assert column(ledger, "select pruned from message") == [None]
 
 
+@on_postgresql
 def test_who_records_while_something_is_pruned_finds_the_row_or_the_mark(house: House) -> None:
-    if house.kind == "sqlite":
-        pytest.skip("SQLite has one writer at a time")
+    """SQLite has one writer at a time."""
     with house.open() as ledger, house.open() as other, ThreadPoolExecutor() as pool:
         recorded(ledger, announced("E1", "M1", ["A1"]), announced("E2", "M2", ["A3"]))
         with ledger.begin() as connection:

@@ -30,10 +30,10 @@ from mo_sync.ledger.claims import claim, expire
 from mo_sync.ledger.schema import attachment
 from mo_sync.settings import Ledger as LedgerSettings
 from tests import mounts
-from tests.contract.conftest import House
+from tests.contract.conftest import House, on_postgresql
 from tests.drops import forked
 from tests.ledgers import NOW, announced, column, items, later, one, recorded
-from tests.postgres import Missing, Server
+from tests.postgres import Server
 
 
 @pytest.fixture
@@ -304,10 +304,7 @@ def test_a_full_disk_is_told_and_the_work_goes_on_when_there_is_room(tmp_path: P
 @pytest.fixture
 def own_server() -> Iterator[Server]:
     """A PostgreSQL that a test may stop."""
-    try:
-        running = Server()
-    except Missing as missing:
-        pytest.skip(f"NO POSTGRESQL HERE, so nothing was stopped: {missing}")
+    running = Server()
     yield running
     running.stop()
 
@@ -418,9 +415,9 @@ def test_a_commit_that_was_not_answered_is_tried_again_and_done_once(own_server:
         assert one(ledger, "select count(*) n from attachment") == {"n": 1}
 
 
+@on_postgresql
 def test_connections_that_an_administrator_ends_are_made_anew(house: House) -> None:
-    if house.kind != "postgresql":
-        pytest.skip("SQLite has no connections that somebody could end")
+    """SQLite has no connections that somebody could end."""
     with house.open() as ledger:
         recorded(ledger, *items(3))
         with psycopg.connect(house.url.replace("+psycopg", ""), autocommit=True) as other:

@@ -5,11 +5,11 @@ Rights mean nothing to root, so there the work is done by a forked process that 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pwd
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +21,7 @@ from mo_sync.errors import ConfigurationError, OutOfReach
 from mo_sync.intake import Receipt
 from tests.clocks import HandClock
 from tests.drops import Drops, event, forked, never, repeated
+from tests.mounts import tmpfs
 
 BAD = b'{"topic": "SCG-Message", "event": '
 
@@ -140,26 +141,16 @@ def test_a_drop_folder_that_cannot_be_worked_with_is_out_of_reach_and_works_agai
 
 
 @pytest.fixture
-def mounted(tmp_path: Path) -> Iterator[Callable[[Path, str], None]]:
+def mounted() -> Iterator[Callable[[Path, str], object]]:
     """Mounts small file systems; they are gone after the test."""
-    made: list[Path] = []
-
-    def mount(folder: Path, size: str) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
-        if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode != 0:
-            pytest.skip("needs root and the right to mount: what happens on a full disk is NOT tested here")
-        made.append(folder)
-
-    yield mount
-    for folder in reversed(made):
-        subprocess.run(["umount", str(folder)], check=True)
+    with contextlib.ExitStack() as made:
+        yield lambda folder, size: made.enter_context(tmpfs(folder, f"size={size}"))
 
 
 @pytest.mark.root
 @pytest.mark.parametrize("name", ["processing", "done", "rejected"])
 def test_a_file_system_mounted_inside_the_drop_folder_is_a_configuration_error(
-    tmp_path: Path, mounted: Callable[[Path, str], None], name: str
+    tmp_path: Path, mounted: Callable[[Path, str], object], name: str
 ) -> None:
     drops = Drops(tmp_path / "site")
     mounted(drops.folder / name, "1m")
@@ -174,7 +165,7 @@ def test_a_file_system_mounted_inside_the_drop_folder_is_a_configuration_error(
 
 @pytest.mark.root
 def test_on_a_full_disk_nothing_is_lost_and_the_rejected_events_are_kept_when_there_is_room(
-    tmp_path: Path, mounted: Callable[[Path, str], None]
+    tmp_path: Path, mounted: Callable[[Path, str], object]
 ) -> None:
     drops = Drops(tmp_path / "site")
     mounted(drops.folder, "4m")

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from mo_sync.sandbox import Gateway, named
-from tests.postgres import Missing, Server
+from tests.postgres import Server
 from tests.trouble import BODY, LIMIT_S, TOKEN, Bed, events_of, eventually, secretive, shows_no_secret
 
 
@@ -163,10 +163,7 @@ def test_a_daemon_lives_through_a_restart_of_postgresql_in_the_midst_of_its_work
     tmp_path: Path, gateway: Gateway
 ) -> None:
     """P13. What was fetched while it was gone is settled when it is back, by the same attempt."""
-    try:
-        server = Server()
-    except Missing as missing:
-        pytest.skip(f"NO POSTGRESQL HERE, so none was restarted: {missing}")
+    server = Server()
     with contextlib.ExitStack() as stack:
         stack.callback(server.stop)
         url = server.database()
@@ -194,10 +191,7 @@ def test_a_daemon_lives_through_a_restart_of_postgresql_in_the_midst_of_its_work
 
 def test_a_daemon_lives_through_a_postgresql_that_stands_still_and_catches_up(tmp_path: Path, gateway: Gateway) -> None:
     """Its connections stay open and nothing comes: each is given up after a while, and the daemon goes on."""
-    try:
-        server = Server()
-    except Missing as missing:
-        pytest.skip(f"NO POSTGRESQL HERE, so none was stopped: {missing}")
+    server = Server()
     with contextlib.ExitStack() as stack:
         stack.callback(server.stop)
         url = server.database()

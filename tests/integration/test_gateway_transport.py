@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import select
-import shutil
 import socket
 import ssl
 import subprocess
@@ -18,6 +17,7 @@ from mo_sync.errors import ConfigurationError
 from mo_sync.gateway import ContentToken, Credentials, Gateway
 from mo_sync.lifecycle import Failed
 from mo_sync.verdicts import Verdict
+from tests.lacking import need
 from tests.wire import Asked, Line, WireServer, answer, says
 
 TOKEN = "app-s3cret"
@@ -135,8 +135,7 @@ def test_a_proxy_that_speaks_no_http_is_refused_at_the_start(monkeypatch: pytest
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with ``good.pem`` for 127.0.0.1, signed by itself, and ``other.pem`` for another name; keys inside."""
-    if shutil.which("openssl") is None:
-        pytest.skip("there is no openssl to make certificates with")
+    need("openssl", package="openssl")
     folder = tmp_path_factory.mktemp("certificates")
     for name, subject in (("good", "IP:127.0.0.1"), ("other", "DNS:other.test")):
         make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}"]

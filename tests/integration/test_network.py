@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import ssl
 import subprocess
@@ -19,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from mo_sync.sandbox import Gateway
+from tests.lacking import need
 from tests.site import Site
 from tests.toxic import Line, Toxic, lossy
 from tests.trouble import LIMIT_S, Bed, events_of, eventually, one_line_an_attempt, secretive, shows_no_secret
@@ -223,8 +223,7 @@ def test_a_proxy_that_asks_for_credentials_holds_the_application_and_its_mending
 @pytest.fixture(scope="module")
 def expired(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A self-signed certificate for 127.0.0.1 that ended in 2021, and its key, in one file."""
-    if shutil.which("openssl") is None:
-        pytest.skip("NO OPENSSL HERE, so no certificate could expire")
+    need("openssl", package="openssl")
     folder = tmp_path_factory.mktemp("expired")
     (folder / "ca.cnf").write_text(
         "[ca]\ndefault_ca=d\n[d]\nnew_certs_dir=.\ndatabase=db\nserial=serial\ndefault_md=sha256\npolicy=p\n"
@@ -281,6 +280,7 @@ def test_a_real_bad_line_costs_no_file(tmp_path: Path, condition: str) -> None:
          str(tmp_path / "site")],
         cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False, capture_output=True, text=True, timeout=110,
     )  # fmt: skip
+    # A kernel's modules are not for a test to install: the tests' own proxy does the same to every line.
     if "qdisc kind is unknown" in done.stderr:
         pytest.skip(f"THIS KERNEL HAS NO SUCH QDISC, so {condition} was tried with the tests' own proxy only")
     assert done.returncode == 0, done.stderr
@@ -291,10 +291,8 @@ def test_a_real_bad_line_costs_no_file(tmp_path: Path, condition: str) -> None:
 
 
 def _needs_namespaces() -> None:
-    if os.geteuid() != 0:
-        pytest.skip("NOT ROOT: the kernel's own delay, loss and cuts were not tried, the tests' own proxy was")
-    for tool in ("unshare", "ip", "tc"):
-        if shutil.which(tool) is None:
-            pytest.skip(f"NO {tool} HERE (Debian: util-linux, iproute2): the kernel's own bad lines were not tried")
+    need("unshare", package="util-linux")
+    need("ip", "tc", package="iproute2")
+    # A sandbox may forbid it to root too, and no package helps: the tests' own proxy does the same to every line.
     if subprocess.run(["unshare", "--net", "true"], check=False, capture_output=True).returncode:
         pytest.skip("root, but no network namespace can be made here")

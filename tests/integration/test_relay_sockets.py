@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests.lacking import need
 from tests.relays import USER, Relay, event, running
 from tests.trouble import eventually
 
@@ -24,8 +25,7 @@ from tests.trouble import eventually
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """``server``, ``renewed`` and ``client``, each a certificate for 127.0.0.1 signed by itself, and its key."""
-    if shutil.which("openssl") is None:
-        pytest.skip("NO openssl HERE: there are no certificates to serve with")
+    need("openssl", package="openssl")
     folder = tmp_path_factory.mktemp("certificates")
     for name in ("server", "renewed", "client", "stranger"):
         make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}"]

@@ -14,6 +14,7 @@ import pytest
 
 from mo_sync.sandbox import Gateway, named
 from tests.crash.nursery import Nursery
+from tests.lacking import lacking
 from tests.trouble import LIMIT_S, Bed, events_of, eventually, nothing_is_left, secretive
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -260,7 +261,7 @@ def old_version(tmp_path_factory: pytest.TempPathFactory) -> Path:
     added = _git("log", "--diff-filter=A", "--format=%H", "--", NEWEST).stdout.split()
     before = f"{added[-1]}^" if added else ""
     if not before or _git("cat-file", "-e", before).returncode:
-        pytest.skip("NO HISTORY HERE (no git, or a shallow clone), so no old version ran beside the new one")
+        lacking("NO HISTORY HERE (no git, or a shallow clone), so no old version ran beside the new one")
     folder = tmp_path_factory.mktemp("old")
     archive = subprocess.run(["git", "archive", before], cwd=ROOT, check=True, capture_output=True)
     subprocess.run(["tar", "x"], cwd=folder, input=archive.stdout, check=True)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import pwd
 import re
-import shutil
 import stat
 import subprocess
 import sys
@@ -19,6 +17,7 @@ from mo_sync.feeds.relay.setting_up import rules_of
 from mo_sync.reconciler.loop import _BREAK_OFF_S, _CLOSE_S
 from mo_sync.settings import Settings, Sync
 from mo_sync.settings.load import load
+from tests.lacking import lacking, need
 
 SYSTEMD = Path(__file__).parents[2] / "systemd"
 INSTALLED = "/opt/mo-sync/bin/mo-sync"
@@ -31,10 +30,7 @@ HIGHEST_EXPOSURE_IN_TENTHS = 15
 
 def program(name: str, package: str = "systemd") -> str:
     """Where the program is. Skips the test, saying what to install, where it is not."""
-    found = shutil.which(name, path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin")
-    if found is None:
-        pytest.skip(f"{name} is not here: install Debian's package `{package}` to run this test")
-    return found
+    return need(name, package=package)
 
 
 def systemd_analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -42,7 +38,7 @@ def systemd_analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
     tool = program("systemd-analyze")
     version = subprocess.run([tool, "--version"], capture_output=True, text=True, check=True).stdout
     if int(version.split()[1].split(".")[0]) < NEEDED_VERSION:
-        pytest.skip(f"systemd {NEEDED_VERSION} or newer judges units without running them; here is: {version}")
+        lacking(f"systemd {NEEDED_VERSION} or newer judges units without running them; here is: {version}")
     return subprocess.run(
         [tool, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=60
     )
@@ -209,7 +205,6 @@ def test_sysusers_makes_a_user_that_nobody_can_log_in_as(root: Path) -> None:
 
 
 @pytest.mark.root
-@pytest.mark.skipif(os.geteuid() != 0, reason="giving folders to another user needs root")
 def test_tmpfiles_makes_a_drop_folder_for_the_group_and_the_rest_for_the_service(root: Path) -> None:
     _, _, uid, gid, *_ = next(
         line.split(":") for line in (root / "etc/passwd").read_text().splitlines() if line.startswith("mo-sync:")

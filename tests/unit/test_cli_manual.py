@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
-
-import pytest
 
 from mo_sync.cli.commands import COMMANDS
 from mo_sync.cli.ledger import COMMANDS as LEDGER_COMMANDS
 from mo_sync.cli.manual import manual
+from tests.lacking import need
 
 PAGE = Path(__file__).parents[2] / "docs" / "mo-sync.1"
 
@@ -28,9 +26,7 @@ def test_every_command_is_on_it_with_its_example() -> None:
 
 
 def test_a_formatter_finds_no_fault_with_it() -> None:
-    if shutil.which("groff") is None:
-        pytest.skip("NO GROFF HERE, so nobody formats the manual page")
-
+    need("groff", package="groff-base")
     done = subprocess.run(
         ["groff", "-man", "-ww", "-Tutf8", "-z", str(PAGE)], capture_output=True, text=True, check=False
     )

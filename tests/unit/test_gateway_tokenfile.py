@@ -45,7 +45,7 @@ def test_a_new_token_takes_the_place_of_the_old_and_is_its_owners_alone(file: Pa
     assert beside(file) == []
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="ONLY ROOT CAN GIVE FILES AWAY")
+@pytest.mark.root
 def test_the_owner_is_kept(file: Path) -> None:
     os.chown(file, NOBODY, NOBODY)
 
