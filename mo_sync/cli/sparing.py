@@ -35,19 +35,24 @@ def refuse_any_of(files: Mapping[Path, str], target: Path) -> None:
 
 
 def refuse_to_read_own(context: Context, names: Sequence[str]) -> None:
-    """Raises UsageError for a name that is none, and ``file-ours`` for one that is, or is above, what mo-sync itself
-    lives by: a token that was taken for an event would stand in the ledger, and in every export of it."""
-    files = {path: f"{what} is" for path, what in own_files(context.loaded()).items()}
-    files[folder_of(context.loaded().settings.store.url)] = "the store lies"
+    """Raises UsageError for a name that is none, and ``file-ours`` for what mo-sync itself lives by, what is above it,
+    and what lies in the store: a token taken for an event would stand in the ledger, and in every export of it.
+    """
+    store = folder_of(context.loaded().settings.store.url)
+    files = {**own_files(context.loaded()), store: "the store"}
     for name in names:
         if not name.strip():
             hint = "name a file or a folder, or - for what is piped in"
             raise UsageError("file-missing", "a name is empty", item="--file", hint=hint)
-        given = Path(os.path.realpath(name))
         for path, what in files.items():
-            if given in (own := Path(os.path.realpath(path)), *own.parents):
+            if _holds(name, path) or (path == store and _holds(path, name)):
                 hint = "name the files or folders with events, such as done/ of the drop folder"
-                raise UsageError("file-ours", f"{what} there", item=name, hint=hint)
+                raise UsageError("file-ours", f"{what} is there", item=name, hint=hint)
+
+
+def _holds(folder: str | Path, path: str | Path) -> bool:
+    """Whether it is the same, or lies in it."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
 def _unread(context: Context) -> dict[Path, str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
@@ -62,24 +63,32 @@ def found_in(
     what cannot be read.
     """
     for name in names:
-        for path in [None] if name == _STDIN else _files(Path(name)):
-            label = "stdin" if path is None else shown(str(path))
-            try:
+        label = "stdin" if name == _STDIN else shown(name)
+        try:
+            for path in [None] if name == _STDIN else _files(Path(name)):
+                label = label if path is None else shown(str(path))
                 with nullcontext(readable(stdin, stop)) if path is None else opened(path, stop) as stream:
                     yield from _read(io.BufferedReader(stream), label, max_event, now)  # type: ignore[arg-type]  # any reader
-            except OSError as error:
-                summary = f"it cannot be read ({error.strerror})"
-                mended = "see its name" if isinstance(error, FileNotFoundError) else "give its rights"
-                hint = f"{mended}, and say the same again: what was taken already does no harm"
-                raise UsageError("file-unreadable", summary, item=label, hint=hint) from error
+        except OSError as error:
+            summary = f"it cannot be read ({error.strerror})"
+            mended = "see its name" if isinstance(error, FileNotFoundError) else "give its rights"
+            hint = f"{mended}, and say the same again: what was taken already does no harm"
+            where = label if error.filename is None else shown(os.fsdecode(error.filename))
+            raise UsageError("file-unreadable", summary, item=where, hint=hint) from error
 
 
 def _files(path: Path) -> list[Path]:
-    """Of a folder those that the drop folder would take, and no reports of errors."""
+    """Of a folder those that the drop folder would take, and no reports of errors. Raises OSError for a folder in it
+    that cannot be looked into: events that are passed over in silence are what a replay is to mend."""
     if not path.is_dir():
         return [path]
-    found = (one for one in path.rglob("*") if one.is_file() and not one.is_symlink())
-    return sorted(one for one in found if not one.name.startswith(".") and not one.name.endswith(ERROR_SUFFIX))
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    found = (Path(folder, name) for folder, _, names in os.walk(path, onerror=refuse) for name in names)
+    plain = (one for one in found if one.is_file() and not one.is_symlink())
+    return sorted(one for one in plain if not one.name.startswith(".") and not one.name.endswith(ERROR_SUFFIX))
 
 
 def _read(stream: io.BufferedReader, label: str, max_event: int, now: datetime) -> Iterator[Found]:
@@ -120,10 +129,15 @@ def _is_export(head: bytes) -> bool:
 def _rows(stream: BinaryIO, label: str, now: datetime) -> Iterator[Found]:
     csv.field_size_limit(sys.maxsize)
     reader = csv.DictReader(io.TextIOWrapper(stream, encoding="utf-8-sig", newline=""))
-    for row in reader:
-        body = payload_bytes((row.get("payload") or "").removeprefix("'"))
-        source = f"replay:{label}:line {reader.line_num}"
-        yield Found(RawEvent(source, body, now) if body else None)
+    try:
+        for row in reader:
+            body = payload_bytes((row.get("payload") or "").removeprefix("'"))
+            source = f"replay:{label}:line {reader.line_num}"
+            yield Found(RawEvent(source, body, now) if body else None)
+    except UnicodeDecodeError as error:
+        summary = f"after line {reader.line_num} it is no table in UTF-8 any more ({error})"
+        hint = "another program may have saved it: give it as mo-sync ledger export events wrote it"
+        raise UsageError("file-unreadable", summary, item=label, hint=hint) from error
 
 
 def _kept_in(raw: bytes) -> bytes | None:

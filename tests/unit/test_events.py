@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mo_sync.errors import EventError
-from mo_sync.events import MoMessage, RawEvent, Rejected, parse, payload_text, rejected
+from mo_sync.events import MoMessage, RawEvent, Rejected, parse, payload_bytes, payload_text, rejected
 from tests.announcements import RECEIVED_AT, SAMPLES, announcement, compact, fields_of, message, read, understood
 
 
@@ -244,6 +244,7 @@ def test_headers_and_source_say_nothing_of_the_event() -> None:
         (b"a\0", 100, "base64:YQA="),
         (b"\xff", 100, "base64:/w=="),
         (b"base64:YQ==", 100, "base64:YmFzZTY0OllRPT0="),
+        ("… (1 bytes in all)".encode(), 100, "base64:4oCmICgxIGJ5dGVzIGluIGFsbCk="),
         (b"0123456789", 4, "0123… (10 bytes in all)"),
         ("12é45".encode(), 3, "12… (6 bytes in all)"),
         (b"\xff" * 10, 4, "base64:////… (10 bytes in all)"),
@@ -252,3 +253,8 @@ def test_headers_and_source_say_nothing_of_the_event() -> None:
 )
 def test_a_payload_is_text_or_base64_and_says_when_it_was_cut(body: bytes, most: int, told: str) -> None:
     assert payload_text(body, max_chars=most) == told
+
+
+@pytest.mark.parametrize("payload", ["base64:YQ", "base64:é", "base64:Y Q =", "base64"])
+def test_what_somebody_wrote_by_hand_stands_for_itself(payload: str) -> None:
+    assert payload_bytes(payload) == payload.encode()

@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -78,6 +79,36 @@ def test_what_cannot_be_read_is_told_by_its_name(tmp_path: Path, missing: str, m
 
     with pytest.raises(UsageError, match=f"file-unreadable: .*{missing}"):
         found(tmp_path / missing)
+
+
+def test_a_folder_that_cannot_be_looked_into_is_not_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To root nothing is refused: who looks into it is told so by a double."""
+    (tmp_path / "done/2026-11-20").mkdir(parents=True)
+    (tmp_path / "done/2026-11-21").mkdir()
+    (tmp_path / "done/2026-11-21/a.json").write_bytes(EVENTS[0])
+    look = os.scandir
+
+    def refuse(folder: str) -> object:
+        if str(folder).endswith("2026-11-20"):
+            raise PermissionError(13, "Permission denied", folder)
+        return look(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(UsageError, match=r"file-unreadable: .*2026-11-20.*Permission denied"):
+        found(tmp_path / "done")
+
+
+def test_a_table_that_another_program_spoiled_is_told(tmp_path: Path) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(row(b"")))
+    writer.writeheader()
+    writer.writerow(row(EVENTS[0]))
+    (tmp_path / "events.csv").write_bytes(text.getvalue().encode() + "é".encode("latin-1") + b",\n")
+
+    with pytest.raises(UsageError, match=r"file-unreadable: .*events\.csv.*line [012]"):
+        found(tmp_path / "events.csv")
 
 
 def test_rows_of_an_export_stand_for_what_they_kept_understood_or_not(tmp_path: Path) -> None:
