@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,11 +47,11 @@ def _stats(folder: Path, *, deep: bool) -> Iterator[os.stat_result]:
     """Raises OSError when the folder itself cannot be read, or one in it."""
     with os.scandir(folder) as found:
         for entry in found:
-            if entry.is_dir(follow_symlinks=False):
-                if deep:
+            with contextlib.suppress(FileNotFoundError):  # what went away meanwhile is not counted
+                if not entry.is_dir(follow_symlinks=False):
+                    yield entry.stat(follow_symlinks=False)
+                elif deep:
                     yield from _stats(folder / entry.name, deep=True)
-            else:
-                yield entry.stat(follow_symlinks=False)
 
 
 def _size(path: Path) -> int | str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from datetime import datetime
@@ -96,7 +97,8 @@ def _files(folder: Path | None) -> Iterator[tuple[str, float]]:
     try:
         with os.scandir(folder or "") as found:
             for entry in found:
-                if entry.is_file(follow_symlinks=False) and not entry.name.startswith("."):
-                    yield entry.name, entry.stat(follow_symlinks=False).st_mtime
+                with contextlib.suppress(FileNotFoundError):  # the daemon has just taken it: it waits no more
+                    if entry.is_file(follow_symlinks=False) and not entry.name.startswith("."):
+                        yield entry.name, entry.stat(follow_symlinks=False).st_mtime
     except OSError:
         return
