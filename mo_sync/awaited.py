@@ -64,7 +64,7 @@ class _Awaited(io.RawIOBase):
         place = memoryview(buffer).cast("B")
         while not self._stop():
             if select.select([self._number], [], [], _ASK_AGAIN_S)[0]:
-                with contextlib.suppress(BlockingIOError):
+                with contextlib.suppress(BlockingIOError):  # another reader of the same pipe was quicker
                     found = os.read(self._number, len(place))
                     place[: len(found)] = found
                     return len(found)

@@ -24,6 +24,7 @@ from mo_sync.settings.units import duration
 
 __all__ = [
     "MOST",
+    "Application",
     "AsJson",
     "DryRun",
     "Ids",

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from mo_sync.cli.context import Context, context_of
-from mo_sync.cli.filtering import AsJson, DryRun, Utc, legible, when
+from mo_sync.cli.filtering import Application, AsJson, DryRun, Utc, legible, when
 from mo_sync.cli.output import Output, counted, local_time
 from mo_sync.clock import SystemClock
 from mo_sync.errors import ExitCode, UsageError
@@ -36,7 +36,6 @@ _DAY = timedelta(days=1)
 _HOUR_S = 3_600.0
 _JUST_UNDER_A_SECOND = timedelta(microseconds=999_999)
 
-Application = Annotated[str | None, typer.Option("--application", metavar="ID", help="Only this application.")]
 Since = Annotated[
     str | None,
     typer.Option(

@@ -105,7 +105,7 @@ def _refuse_what_is_none(context: Context, target: Path) -> None:
     """Raises UsageError when what would be replaced, or the name that it is to be kept under, is something else than a
     configuration: one that somebody broke is replaced too, but no database, no token and no device."""
     kept = _kept(target)
-    with contextlib.suppress(ConfigurationError):
+    with contextlib.suppress(ConfigurationError):  # of settings that cannot be read, no other file is known
         others = own_files(replace(context, config=None).loaded(required=False))
         others = {path: what for path, what in others.items() if what != CONFIGURATION}
         for path in (target, kept):
