@@ -14,6 +14,7 @@ from mo_sync.errors import LedgerOutOfReach
 from mo_sync.ledger import Ledger
 from mo_sync.ledger.totals import counted, totals
 from mo_sync.settings import Ledger as LedgerSettings
+from mo_sync.store import LocalStore
 from tests.commands import Called, call
 from tests.postgres import Server
 
@@ -104,6 +105,13 @@ def ledger(house: House) -> Iterator[Ledger]:
         with contextlib.suppress(LedgerOutOfReach), opened.read() as connection:  # some tests leave none to be read
             kept = {name: one for name, one in totals(connection).items() if one.count}
             assert kept == {name: one for name, one in counted(connection).items() if one.count}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[LocalStore]:
+    opened = LocalStore(tmp_path / "media", "worker-1")
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 import pytest
 from structlog.testing import capture_logs
@@ -26,13 +25,6 @@ from tests.stores import put_in_place
 KEY = "2026/11/19/M1/0-A1.jpg"
 FILE = b"private"
 Finish = Callable[[], list[str]]
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[LocalStore]:
-    store = LocalStore(tmp_path / "media", "worker-1")
-    yield store
-    store.close()
 
 
 @pytest.fixture

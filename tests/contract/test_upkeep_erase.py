@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -29,13 +28,6 @@ from tests.stores import put_in_place
 ME = By("me")
 ANNA, BERT = "+14085550100", "+14085550199"
 KEYS = {"A1": "2026/11/19/M1/0-A1.jpg", "A2": "2026/11/19/M1/1-A2.jpg", "A3": "2026/11/19/M2/0-A3.jpg"}
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[LocalStore]:
-    store = LocalStore(tmp_path / "media", "worker-1")
-    yield store
-    store.close()
 
 
 @pytest.fixture

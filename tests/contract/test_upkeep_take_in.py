@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,13 +26,6 @@ from tests.stores import put_in_place
 
 FILE = b"stored before anybody knew"
 SHA256 = hashlib.sha256(FILE).hexdigest()
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[LocalStore]:
-    store = LocalStore(tmp_path / "media", "worker-1")
-    yield store
-    store.close()
 
 
 def place(ledger: Ledger, store: LocalStore, item: Claim) -> None:

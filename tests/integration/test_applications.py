@@ -24,12 +24,6 @@ PATIENT = {"base": "50ms", "max_delay": "1h", "hold": "1h"}
 
 
 @pytest.fixture
-def gateway() -> Iterator[Gateway]:
-    with Gateway() as gateway:
-        yield gateway
-
-
-@pytest.fixture
 def site(tmp_path: Path, gateway: Gateway) -> Site:
     return Site(tmp_path / "site", gateway.base_url, settings={"retry": PATIENT})
 

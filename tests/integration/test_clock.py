@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,12 +18,6 @@ from tests.clocks import SetClock
 HOURS_S = 5 * 3600.0
 LIMIT_S = 30.0
 JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF" + bytes(20_000)
-
-
-@pytest.fixture
-def gateway() -> Iterator[Gateway]:
-    with Gateway() as gateway:
-        yield gateway
 
 
 @pytest.fixture

@@ -44,12 +44,6 @@ CLAIM = Claim(
 
 
 @pytest.fixture
-def gateway() -> Iterator[Gateway]:
-    with Gateway() as gateway:
-        yield gateway
-
-
-@pytest.fixture
 def client(gateway: Gateway) -> Iterator[Client]:
     asked = settings.Gateway(base_url=gateway.base_url, token="sandbox-token", read_timeout=5)
     with closing(Client(asked, Credentials(asked, {}), SystemClock())) as client:

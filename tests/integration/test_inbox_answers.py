@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,6 @@ from tests.commands import Called, call
 from tests.inboxes import ago, received
 from tests.ledgers import rows
 from tests.trouble import eventually
-
-
-@pytest.fixture
-def gateway() -> Iterator[Gateway]:
-    with Gateway() as one:
-        yield one
 
 
 def put(gateway: Gateway, *messages: Message) -> None:

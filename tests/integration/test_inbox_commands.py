@@ -7,7 +7,6 @@ import os
 import random
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +19,6 @@ from tests.trouble import eventually
 
 KILLS = int(os.environ.get("MO_SYNC_KILLS", "4"))
 ON = {"inbox": {"enabled": True, "interval": "10s"}}
-
-
-@pytest.fixture
-def gateway() -> Iterator[Gateway]:
-    with Gateway() as one:
-        yield one
 
 
 def put(gateway: Gateway, *messages: Message) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,12 +18,6 @@ CANONICAL = (Path(__file__).parent.parent / "data" / "events" / "mms.json").read
 ATTACHMENT = "Mno4Xayql1oVOYAvP7Iy25"
 MESSAGE = "WGqCwdXm2szqkIGq2Xmy06"
 GIF = make("gif", "a small one")
-
-
-@pytest.fixture
-def gateway() -> Iterator[Gateway]:
-    with Gateway() as gateway:
-        yield gateway
 
 
 @pytest.fixture
