@@ -64,6 +64,7 @@ QUESTIONS: dict[str, list[str]] = {
     "list of a sender": ["list", "--from", "+14080007919"],
     "list of a receiver": ["list", "--to", "18322222222"],
     "list of an error": ["list", "--error", "4040"],
+    "list events": ["list", "events", "--state", "ignored", "--limit", "50"],
     "show": ["show", "SAMPLE"],
 }
 

@@ -14,7 +14,7 @@ from mo_sync.cli.filtering import AsJson
 from mo_sync.cli.output import bytes_text, counted
 from mo_sync.cli.sparing import refuse_own
 from mo_sync.clock import SystemClock
-from mo_sync.errors import ExitCode
+from mo_sync.errors import ExitCode, UsageError
 from mo_sync.ledger import Ledger
 from mo_sync.ledger.backup import Stopped, back_up
 from mo_sync.signals import heard
@@ -25,9 +25,7 @@ __all__ = ["backup"]
 
 def backup(
     ctx: typer.Context,
-    target: Annotated[
-        Path, typer.Argument(metavar="FILE", help="Where to; in a folder, ledger-<time>.db is its name.")
-    ],
+    where: Annotated[str, typer.Argument(metavar="FILE", help="Where to; in a folder, ledger-<time>.db is its name.")],
     *,
     force: Annotated[bool, typer.Option("--force", help="Replace FILE if it is there.")] = False,
     as_json: AsJson = False,
@@ -40,6 +38,9 @@ def backup(
     """
     context = context_of(ctx)
     output = context.output(as_json=as_json)
+    if not where.strip():
+        raise UsageError("file-missing", "a name is empty", item="FILE", hint="name a file, or a folder to put it in")
+    target = Path(where)
     if target.is_dir():
         target /= f"ledger-{SystemClock().now():%Y%m%dT%H%M%SZ}.db"
     refuse_own(context, target)

@@ -14,19 +14,31 @@ import typer
 from mo_sync.cli.context import Context
 from mo_sync.errors import MoSyncError
 from mo_sync.ledger import Ledger
+from mo_sync.ledger.filters import EVENT_STATES
 from mo_sync.lifecycle import State
 
-__all__ = ["applications", "ids", "states"]
+__all__ = ["applications", "event_states", "ids", "states"]
 
 
-def states(incomplete: str) -> list[str]:
-    """States that begin so, behind those that stand before the last comma.
+def states(ctx: typer.Context, incomplete: str) -> list[str]:
+    """States that begin so, behind those that stand before the last comma: of events where those are listed."""
+    # Before an option that has no value yet, arguments are not understood yet either: they stand in ``args``.
+    of_events = "events" in (ctx.params.get("kind"), *ctx.args)
+    return event_states(incomplete) if of_events else _beginning(tuple(State), incomplete)
 
-    >>> states("stored,fa")
+
+def event_states(incomplete: str) -> list[str]:
+    """The same of events."""
+    return _beginning(EVENT_STATES, incomplete)
+
+
+def _beginning(states: Sequence[str], incomplete: str) -> list[str]:
+    """
+    >>> _beginning(["stored", "failed"], "stored,fa")
     ['stored,failed']
     """
     before, comma, begun = incomplete.rpartition(",")
-    return [f"{before}{comma}{state}" for state in State if state.value.startswith(begun)]
+    return [f"{before}{comma}{state}" for state in states if state.startswith(begun)]
 
 
 def applications(ctx: typer.Context, incomplete: str) -> list[str]:

@@ -115,6 +115,8 @@ def gateway(
     Example: mo-sync gateway --listen 127.0.0.1:8080 --token sandbox-token
     """
     output = context_of(ctx).output()
+    if not token.strip():
+        raise UsageError("token-missing", "a token is empty", item="--token", hint="leave it out, or name one")
     try:
         embedded = Gateway(listen, tokens={token: "*"}, latency_s=latency)
     except (OSError, ValueError) as error:

@@ -17,7 +17,7 @@ from mo_sync.cli.output import printable
 from mo_sync.clock import SystemClock
 from mo_sync.errors import UsageError
 from mo_sync.ledger.exports import HEEDED, Kind
-from mo_sync.ledger.filters import Filters
+from mo_sync.ledger.filters import EVENT_STATES, Filters
 from mo_sync.lifecycle import State
 from mo_sync.readings import moment
 from mo_sync.settings.units import duration
@@ -58,7 +58,7 @@ StateNames = Annotated[
     typer.Option(
         "--state",
         metavar="STATE",
-        help="Only these states; repeat it, or separate by commas.",
+        help="Only these states, of attachments or events; repeat it, or separate by commas.",
         autocompletion=completing.states,
     ),
 ]
@@ -86,6 +86,7 @@ Error = Annotated[
 
 _NAMES: Final = {
     "states": "--state",
+    "event_states": "--state",
     "application_id": "--application",
     "from_address": "--from",
     "to_address": "--to",
@@ -120,7 +121,8 @@ def filtered(command: Callable[..., int]) -> Callable[..., int]:
     @functools.wraps(command)
     def wrapper(*arguments: Any, **options: Any) -> int:
         given = {parameter.name: options.pop(parameter.name) for parameter in added}
-        filters = _filters(given, now=SystemClock().now(), utc=options.get("utc", False))
+        of_events = options.get("kind") == Kind.EVENTS
+        filters = _filters(given, now=SystemClock().now(), utc=options.get("utc", False), of_events=of_events)
         return command(*arguments, filters=filters, **options)
 
     parameters = [*own[:place], *added, *own[place + 1 :]]
@@ -129,9 +131,11 @@ def filtered(command: Callable[..., int]) -> Callable[..., int]:
     return wrapper
 
 
-def _filters(given: Mapping[str, Any], *, now: datetime, utc: bool) -> Filters:
+def _filters(given: Mapping[str, Any], *, now: datetime, utc: bool, of_events: bool) -> Filters:
+    names = given.get("state")
     return Filters(
-        states=states_of(given.get("state")),
+        states=() if of_events else states_of(names),
+        event_states=known_states(names, EVENT_STATES) if of_events else (),
         application_id=legible("--application", given.get("application")),
         since=when(given.get("since"), now, utc=utc),
         until=when(given.get("until"), now, utc=utc),

@@ -62,18 +62,16 @@ def attachment_lines(
 
 
 def other_lines(output: Output, rows: Sequence[OtherProblem], *, utc: bool) -> str:
-    """What is no attachment and needs a person, as lines of text, each with the command that helps; none for none."""
-    if not rows:
-        return ""
+    """What is no attachment and needs a person, as lines of text, each with the command that helps."""
     heads = ("also needs a person", "since", "reason", "command")
     cells = [(row.kind, local_time(row.since, utc=utc), row.reason or "", row.command) for row in rows]
     room = output.columns
     if room is None or _needed(heads, cells, cut=2) <= room:
-        return "\n" + output.table_text(heads, cells, whole=("also needs a person", "command"))
+        return output.table_text(heads, cells, whole=("also needs a person", "command"))
     told = [
         f"{kind}  {since}\n{_folded(reason, room)}  {printable(command)}\n" for kind, since, reason, command in cells
     ]
-    return "\nalso needs a person\n" + "".join(told)
+    return "also needs a person\n" + "".join(told)
 
 
 def left_alone(row: AttachmentRow) -> str:

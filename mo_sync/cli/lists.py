@@ -106,14 +106,19 @@ class _Chosen:
 
     def lines(self, output: Output, found: Iterable[AttachmentRow], others: Iterable[OtherProblem]) -> Iterator[str]:
         """For a person, some hundreds at a time."""
-        headed = True
-        for some in pages(found) if self.files else [[]]:
-            yield attachment_lines(
-                output, some, utc=self.utc, reveal=self.reveal, commands=self.problems, headed=headed
-            )
-            headed = False
+        told = False
+        for some in pages(found) if self.files else []:
+            if some or not self.problems:
+                yield attachment_lines(
+                    output, some, utc=self.utc, reveal=self.reveal, commands=self.problems, headed=not told
+                )
+                told = True
         for problems in pages(others):
-            yield other_lines(output, problems, utc=self.utc)
+            if problems:
+                yield ("\n" if told else "") + other_lines(output, problems, utc=self.utc)
+                told = True
+        if not told:
+            yield "nothing needs a person\n"
 
 
 def _problems_among(states: Collection[State]) -> Collection[State]:

@@ -21,6 +21,7 @@ from mo_sync.errors import ExitCode, UsageError
 from mo_sync.events import Envelope, RawEvent, Rejected, parse, rejected
 from mo_sync.feeds.refeeding import Refed
 from mo_sync.ledger import Ledger, queries
+from mo_sync.ledger.filters import EVENT_STATES
 from mo_sync.ledger.record import Recorded
 from mo_sync.ledger.replay import Kept, Which, newest, replay, replayable, replayable_count
 from mo_sync.settings import Settings
@@ -30,7 +31,6 @@ from mo_sync.signals import heard
 __all__ = ["replay_events"]
 
 _AT_ONCE = 50
-_STATES = ("accepted", "ignored", "rejected")
 
 
 def replay_events(
@@ -41,7 +41,12 @@ def replay_events(
     *,
     state: Annotated[
         list[str] | None,
-        typer.Option("--state", metavar="STATE", help="Only what is rejected, ignored or accepted; repeat it."),
+        typer.Option(
+            "--state",
+            metavar="STATE",
+            help="Only what is rejected, ignored or accepted; repeat it.",
+            autocompletion=completing.event_states,
+        ),
     ] = None,
     files: Annotated[
         list[str] | None,
@@ -77,7 +82,7 @@ def replay_events(
         hint = "say either --file, or which of the ledger's events"
         raise UsageError("too-much-chosen", "--file is read whole", item="--file", hint=hint)
     refuse_to_read_own(context, files or [])
-    now, states = clock.now(), known_states(state, _STATES)
+    now, states = clock.now(), known_states(state, EVENT_STATES)
     if not wanted and not states and not files:
         hint = "name events, or say which with --state rejected, or where they are with --file"
         raise UsageError("nothing-chosen", "it was not said what to read again", hint=hint)

@@ -12,7 +12,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnClause, Connection, Integer, Select, Table, exists, func, select
 from sqlalchemy.sql import ColumnElement
 
-from mo_sync.ledger.filters import Filters, matching, says, sent
+from mo_sync.ledger.filters import Filters, event_in, matching, says, sent
 from mo_sync.ledger.ledger import Ledger
 from mo_sync.ledger.schema import UtcTime, application, attachment, attempt, event, intervention, message
 from mo_sync.ledger.views import problem
@@ -40,7 +40,7 @@ _OF_MESSAGES: Final = frozenset({"application_id", "since", "until", "from_addre
 HEEDED: Final = {
     Kind.ATTACHMENTS: _OF_MESSAGES | {"states", "error"},
     Kind.MESSAGES: _OF_MESSAGES,
-    Kind.EVENTS: _OF_MESSAGES,
+    Kind.EVENTS: _OF_MESSAGES | {"event_states"},
     Kind.ATTEMPTS: _OF_MESSAGES | {"states", "error"},
     Kind.INTERVENTIONS: _OF_MESSAGES | {"states", "error"},
     Kind.PROBLEMS: frozenset({"application_id", "since", "until", "error"}),
@@ -153,12 +153,13 @@ def _of_messages(filters: Filters) -> list[ColumnElement[bool]]:
 
 
 def _of_events(filters: Filters, *, walks: bool) -> list[ColumnElement[bool]]:
+    found = [event_in(filters.event_states)] if filters.event_states else []
     theirs = _of_messages(filters)
     if not theirs:
-        return []
+        return found
     if walks:
-        return [exists().where(message.c.id == event.c.message_id, *theirs)]
-    return [event.c.message_id.in_(select(message.c.id).where(*theirs))]
+        return [*found, exists().where(message.c.id == event.c.message_id, *theirs)]
+    return [*found, event.c.message_id.in_(select(message.c.id).where(*theirs))]
 
 
 def _between(column: ColumnClause[Any], filters: Filters) -> list[ColumnElement[bool]]:

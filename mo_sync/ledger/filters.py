@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import or_, select
+from sqlalchemy import Text, false, literal_column, or_, select
 from sqlalchemy.sql import ColumnElement
 
 from mo_sync.ledger.dialect import folded
-from mo_sync.ledger.schema import attachment, message
+from mo_sync.ledger.schema import attachment, event, message
 from mo_sync.lifecycle import State
 
-__all__ = ["Filters", "addresses", "matching", "says", "sent", "sent_by", "spellings"]
+__all__ = ["EVENT_STATES", "Filters", "addresses", "event_in", "matching", "says", "sent", "sent_by", "spellings"]
+
+EVENT_STATES: Final = ("accepted", "ignored", "rejected")
 
 _CHANNELS: Final = ("whatsapp", "sms", "mms", "rcs", "viber")
 """Those whose addresses are phone numbers."""
@@ -24,10 +26,11 @@ _FOLDED: Final = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """What is left out does not matter. ``error`` is the code, or in the sentence, in capitals or not; times are those
-    of announcing."""
+    """What is left out does not matter. ``states`` are those of attachments, ``event_states`` those of events;
+    ``error`` is the code, or in the sentence, in capitals or not; times are those of announcing."""
 
     states: Collection[State] = ()
+    event_states: Collection[str] = ()
     application_id: str | None = None
     since: datetime | None = None
     until: datetime | None = None
@@ -54,6 +57,12 @@ def matching(filters: Filters) -> list[ColumnElement[bool]]:
         # Whatever has a code has a sentence too; this says so to the database, which has an index of those.
         found += [attachment.c.error.is_not(None), or_(says(attachment.c.error, filters.error), code)]
     return found
+
+
+def event_in(states: Collection[str]) -> ColumnElement[bool]:
+    """Whether an event is in one of these states; in what is none, no event is."""
+    # Written out, as the database's index of rejected ones has it: with a parameter SQLite would not take that.
+    return or_(false(), *(event.c.state == literal_column(f"'{one}'", Text) for one in EVENT_STATES if one in states))
 
 
 def says(column: ColumnElement[str], words: str) -> ColumnElement[bool]:

@@ -19,7 +19,7 @@ from mo_sync.ledger.ownfile import missing
 
 __all__ = ["HEAD", "bring_up_to_date", "must_be_one", "revision", "scripts"]
 
-HEAD: Final = "0004"
+HEAD: Final = "0005"
 """The schema that this program was written for."""
 
 Transaction = Callable[[], AbstractContextManager[Connection]]

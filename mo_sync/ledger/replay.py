@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
-from sqlalchemy import ColumnElement, Connection, Text, delete, false, func, literal_column, or_, select, update
+from sqlalchemy import ColumnElement, Connection, delete, false, func, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from mo_sync.events import Envelope, RawEvent, Rejected, payload_bytes
 from mo_sync.ledger.dialect import take_turns_recording
+from mo_sync.ledger.filters import event_in
 from mo_sync.ledger.ledger import Ledger
 from mo_sync.ledger.record import Item, Recorded, read_as, record_again
 from mo_sync.ledger.schema import attachment, event
@@ -152,16 +153,12 @@ def _chosen(which: Which) -> list[ColumnElement[bool]]:
     if which.keys:
         found.append(event.c.event_key.in_(which.keys))
     if which.states:
-        found.append(or_(*(_is_in(state) for state in which.states)))
+        found.append(event_in(which.states))
     if which.since is not None:
         found.append(event.c.received_at >= which.since)
     if which.until is not None:
         found.append(event.c.received_at < which.until)
     return found
-
-
-def _is_in(state: str) -> ColumnElement[bool]:
-    return event.c.state == literal_column(f"'{state}'", Text) if state in _STATES else false()
 
 
 def _raw(source: str, payload: str, received_at: datetime) -> RawEvent | None:

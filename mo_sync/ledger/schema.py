@@ -80,6 +80,7 @@ event = Table(
     Index(
         "ix_event_rejected", "id", sqlite_where=text("state = 'rejected'"), postgresql_where=text("state = 'rejected'")
     ),
+    Index("ix_event_ignored", "id", sqlite_where=text("state = 'ignored'"), postgresql_where=text("state = 'ignored'")),
     Index("ix_event_inbox", "received_at", sqlite_where=text(FROM_INBOX), postgresql_where=text(FROM_INBOX)),
     Index("ix_event_remarked", "id", sqlite_where=text(REMARKED), postgresql_where=text(REMARKED)),
     comment="Announcements, each once, with the bytes they came in.",

@@ -12,12 +12,14 @@ from typer.exceptions import TyperException
 from mo_sync.cli import lists, records
 from mo_sync.cli.listing import attachment_lines
 from mo_sync.errors import UsageError
-from mo_sync.events import RawEvent
+from mo_sync.events import RawEvent, parse
 from mo_sync.ledger import Ledger, marks, processes
 from mo_sync.ledger.claims import claim, settle
 from tests.commands import call
 from tests.contract.conftest import Ask, House
 from tests.ledgers import NOW, announced, column, later, recorded, settlement, stored
+
+REJECT = "insert into event (event_key, source, state, reason, received_at, payload) values"
 
 
 def test_of_the_problems_only_those_in_a_state_that_was_named(ledger: Ledger, asked: Ask) -> None:
@@ -89,15 +91,26 @@ def test_each_problem_has_the_command_that_helps(ledger: Ledger, asked: Ask) -> 
     assert "mo-sync ledger release A2, or mo-sync ledger erase A2" in asked("show", "A2").out
 
 
+@pytest.mark.parametrize("words", [[], ["--all"]])
+def test_where_nothing_needs_a_person_that_is_said(ledger: Ledger, asked: Ask, words: list[str]) -> None:
+    troubled(ledger, A1="stored")
+    assert asked("list", "--problems", *words).out == "nothing needs a person\n"
+
+    with ledger.begin() as connection:
+        connection.exec_driver_sql(f"{REJECT} ('R1', 'drop:1', 'rejected', 'no field list', '2026-11-20 12:00Z', '')")
+    told = asked("list", "--problems", *words).out.splitlines()
+    assert told[0].startswith("also needs a person")
+    assert "mo-sync ledger show R1" in told[1]
+
+
 @pytest.mark.parametrize("words", [["list"], ["list", "--problems"], ["list", "--problems", "--all"]])
 def test_a_terminal_of_eighty_columns_shows_ids_and_reasons_whole(
     ledger: Ledger, house: House, tmp_path: Path, words: list[str]
 ) -> None:
     names = [f"{place}{'a' * 21}" for place in "AB"]
     troubled(ledger, **dict.fromkeys(names, "failed"))
-    reject = "insert into event (event_key, source, state, reason, received_at, payload) values"
     with ledger.begin() as connection:
-        connection.exec_driver_sql(f"{reject} ('R1', 'drop:1', 'rejected', 'no field list', '2026-11-20 12:00Z', '')")
+        connection.exec_driver_sql(f"{REJECT} ('R1', 'drop:1', 'rejected', 'no field list', '2026-11-20 12:00Z', '')")
 
     told = call(house.url, tmp_path, "ledger", *words, columns=80).out
 
@@ -202,6 +215,25 @@ def test_messages_and_events_are_listed_too(ledger: Ledger, asked: Ask, monkeypa
     for words in (["--problems"], ["--state", "failed"], ["--error", "x"]):
         with pytest.raises(UsageError, match="filter-without-meaning"):
             asked("list", "messages", *words)
+
+
+def test_events_are_listed_and_exported_by_their_own_states(ledger: Ledger, asked: Ask) -> None:
+    broken = RawEvent("drop:x:1", b"{broken", NOW)
+    recorded(ledger, *(announced(f"E{n}", f"M{n}", [], application_id=str(n)) for n in range(3)))
+    recorded(ledger, (broken, parse(broken)))
+
+    def listed(*words: str) -> list[str]:
+        return [row["state"] for row in asked("list", "events", "--json", *words).document]
+
+    assert listed("--state", "rejected") == ["rejected"]
+    assert listed("--state", "rejected,accepted", "--limit", "2") == ["rejected", "accepted"]
+    assert listed("--state", "accepted", "--application", "1") == ["accepted"]
+    assert listed("--state", "ignored") == []
+    rows = asked("export", "events", "--state", "rejected", "--format", "jsonl").out.splitlines()
+    assert [json.loads(row)["state"] for row in rows] == ["rejected"]
+    with pytest.raises(UsageError, match="failed is no state") as caught:
+        asked("list", "events", "--state", "failed")
+    assert caught.value.hint == "states are accepted, ignored, rejected"
 
 
 def test_problems_and_what_people_did_are_exported_up_to_a_limit(ledger: Ledger, asked: Ask) -> None:

@@ -378,6 +378,8 @@ def test_a_backup_is_told_to_people_and_to_programs_and_named_by_its_time_in_a_f
     assert document["rows"] == {"event": 3, "message": 3, "attachment": 4, "attempt": 4}
     again = site.run("ledger", "backup", "copy.db")
     assert (again.returncode, "--force" in again.stderr) == (2, True)
+    unnamed = site.run("ledger", "backup", " ")
+    assert (unnamed.returncode, "a name is empty" in unnamed.stderr) == (2, True)
     assert asked("backup", "copy.db", "--force").endswith("4 attempts\n")
     shutil.copy(site.root / "copy.db", site.root / "ledger.db")
     assert asked("status", "--json")["messages"] == 3

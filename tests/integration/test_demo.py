@@ -143,3 +143,10 @@ def test_a_place_where_it_cannot_listen_is_an_error_that_says_what_to_do(tmp_pat
     assert done.returncode == 2
     assert "listen-failed" in done.stderr
     assert "--listen" in done.stderr
+
+
+def test_a_gateway_without_a_token_is_refused(tmp_path: Path) -> None:
+    done = mo_sync(tmp_path, "gateway", "--token", " ")
+
+    assert done.returncode == 2
+    assert "token-missing" in done.stderr

@@ -33,6 +33,7 @@ GROWING = ("event", "message", "attachment", "attempt", "mark")
 WALKS = (
     "ix_attachment_created_at",
     "ix_attachment_error",
+    "ix_event_ignored",
     "ix_event_rejected",
     "ix_event_remarked",
     "ix_mark_due",
@@ -46,11 +47,19 @@ def listed(**filters: Any) -> Asked:
     return lambda ledger: queries.list_attachments(ledger, Filters(**filters), limit=50)
 
 
+def newest_events(ledger: Ledger, **filters: Any) -> list[Any]:
+    with streamed(ledger, Kind.EVENTS, Filters(**filters), limit=50, newest_first=True) as found:
+        return list(found)
+
+
 QUESTIONS: dict[str, Asked] = {
     "status": lambda ledger: queries.status(ledger, now=later(9)),
     "counts": queries.counts,
     "unfinished": lambda ledger: queries.unfinished(ledger, now=later(9)),
     "list": listed(),
+    "list of events of a state": lambda ledger: [
+        newest_events(ledger, event_states=[state]) for state in ("ignored", "rejected")
+    ],
     "list of a state": listed(states=[State.FAILED]),
     "list of problems": listed(states=queries.PROBLEMS),
     "other problems": lambda ledger: queries.other_problems(ledger, Filters(), limit=50),

@@ -52,6 +52,9 @@ def offered(folder: Path, *words: str) -> list[str]:
     ("words", "expected"),
     [
         (["ledger", "list", "--state", "fa"], ["failed"]),
+        (["ledger", "list", "events", "--state", "rejected,i"], ["rejected,ignored"]),
+        (["ledger", "replay", "--state", "r"], ["rejected"]),
+        (["ledger", "export", "events", "--state", "a"], ["accepted"]),
         (["ledger", "hold", "--application", "17"], ["17226"]),
         (["ledger", "show", "Al"], ["Alpha1"]),
         (["ledger", "retry", "Alpha1", "Be"], ["Beta1"]),
