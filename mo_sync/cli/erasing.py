@@ -184,7 +184,7 @@ def _erased(context: Context, ledger: Ledger, chosen: Scope, names: set[str], by
         if settings.drop.path is not None and sought:
             copies, left = remove_copies(settings.drop.path, sought, stop=patience.is_over)
             report.left |= left
-        vacuumed = _tidied(ledger, report, compact=vacuum and not stopped) and vacuum and not stopped
+        vacuumed = _tidied(ledger, report, stopped, compact=vacuum and not stopped) and vacuum and not stopped
     unsought = report.gone if patience.was_over else []
     return _Done(clock.now(), by.who or "", by.reason, report, copies, vacuumed, stopped, unsought)
 
@@ -206,12 +206,15 @@ class _Patience:
         return self.was_over
 
 
-def _tidied(ledger: Ledger, report: Report, *, compact: bool) -> bool:
-    """Whether nothing is left in the ledger's files of what was erased, as far as that was asked for."""
+def _tidied(ledger: Ledger, report: Report, stopped: list[int], *, compact: bool) -> bool:
+    """Whether nothing is left in the ledger's files of what was erased, as far as that was asked for. A signal that
+    comes meanwhile breaks the writing anew off; the report is kept all the same."""
     try:
-        if ledger.tidy(compact=compact):
+        if ledger.tidy(compact=compact, stop=lambda: bool(stopped)):
             return True
-        report.left["ledger"] = "others read it just now: it may still hold what was erased"
+        broken_off = compact and stopped
+        why = "it was not written anew" if broken_off else "others read it just now"
+        report.left["ledger"] = f"{why}: it may still hold what was erased"
     except OutOfReach as trouble:
         report.leave(trouble)
     return False

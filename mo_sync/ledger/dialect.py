@@ -1,9 +1,8 @@
-"""All that differs between SQLite and PostgreSQL, in one place."""
+"""What differs between SQLite and PostgreSQL, in one place; how each is tidied is beside it."""
 
 from __future__ import annotations
 
 import json
-import re
 import sqlite3
 from collections.abc import Sequence
 from typing import Any, Final
@@ -37,7 +36,6 @@ __all__ = [
     "shell_word",
     "skips_locked",
     "take_turns_recording",
-    "tidy",
     "trouble_of",
 ]
 
@@ -45,8 +43,6 @@ Insert = postgresql_dml.Insert | sqlite_dml.Insert
 
 _MIGRATION_LOCK: Final = 0x6D6F2D73796E63  # "mo-sync", as a number for pg_advisory_xact_lock
 _RECORDING_LOCK: Final = _MIGRATION_LOCK + 1
-_PERSONAL: Final = ("event", "message", "attachment", "attempt", "intervention", "notification")
-"""The tables in which something of a person may stand."""
 _QUOTE: Final = "''''"  # a single quote, as SQL writes it
 
 _SQLITE_TROUBLE: Final = {
@@ -207,40 +203,6 @@ def take_turns_recording(connection: Connection) -> None:
     """One recorder at a time, so that what it finds unknown stays so until it commits. So it is in SQLite anyway."""
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql(f"select pg_advisory_xact_lock({_RECORDING_LOCK})")
-
-
-def tidy(connection: Connection, *, compact: bool) -> bool:
-    """Empty the write-ahead log of a SQLite ledger into it, and have the database written anew before, if ``compact``;
-    whether that could be done while others read. For a connection outside of any transaction."""
-    if connection.dialect.name == "postgresql":
-        return _written_anew(connection) if compact else True
-    if compact:
-        connection.exec_driver_sql("vacuum")
-    busy, _, _ = connection.exec_driver_sql("pragma wal_checkpoint(truncate)").one()
-    return not busy
-
-
-def _written_anew(connection: Connection) -> bool:
-    """A plain VACUUM only marks room as free, where what was deleted can still be read; and the planner keeps samples.
-
-    What a transaction that is still open may see is taken along. The server tells how much that was, in each language
-    as the first number of a detail.
-    """
-    driver: Any = connection.connection.dbapi_connection
-    taken_along: list[str] = []
-
-    def note(notice: Any) -> None:
-        taken_along.extend(re.findall(r"\d+", notice.message_detail or "")[:1])
-
-    driver.patience_s = None  # see patience.py
-    driver.add_notice_handler(note)
-    connection.exec_driver_sql("set statement_timeout = 0")
-    try:
-        connection.exec_driver_sql(f"vacuum (full, analyze, verbose) {', '.join(_PERSONAL)}")
-    finally:
-        connection.exec_driver_sql("reset statement_timeout")
-        driver.remove_notice_handler(note)
-    return not any(map(int, taken_along))
 
 
 def driver_code(original: BaseException | None) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -12,10 +12,11 @@ from typing import Self
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from mo_sync.ledger.dialect import outside, reading, tidy
+from mo_sync.ledger.dialect import outside, reading
 from mo_sync.ledger.engine import WRITE, connect, shown, translated
 from mo_sync.ledger.migrate import bring_up_to_date, must_be_one
 from mo_sync.ledger.ownfile import still_there
+from mo_sync.ledger.tidying import tidy
 from mo_sync.settings import Ledger as LedgerSettings
 
 __all__ = ["Ledger", "in_transaction"]
@@ -86,16 +87,17 @@ class Ledger:
         with self._transaction(write=False) as connection:
             yield connection
 
-    def tidy(self, *, compact: bool = False) -> bool:
+    def tidy(self, *, compact: bool = False, stop: Callable[[], bool] = lambda: False) -> bool:
         """Leave nothing in SQLite's write-ahead log of what was overwritten; whether that was possible while others
         read.
 
         ``compact`` has the database, or in PostgreSQL its tables, written anew too, which takes its time and as much
-        room again: then nothing of what was deleted is left in unused parts of pages either. Raises LedgerOutOfReach.
+        room again: then nothing of what was deleted is left in unused parts of pages either. ``stop`` breaks that off.
+        Raises LedgerOutOfReach.
         """
         with self._writer, self._translating(), self._engine.connect() as connection:
             alone = connection.execution_options(**outside(self.dialect))
-            return tidy(alone, compact=compact)
+            return tidy(alone, compact=compact, stop=stop)
 
     def close(self) -> None:
         """Close every connection. A second call does nothing."""

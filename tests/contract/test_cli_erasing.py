@@ -245,3 +245,31 @@ def test_who_is_interrupted_and_does_not_find_all_copies_soon_says_what_to_name_
 
     assert (again.exit_code, again.document["copies"]) == (0, 4)
     assert copies(tmp_path) == []
+
+
+def test_who_is_interrupted_while_the_ledger_is_written_anew_gets_the_report_all_the_same(
+    filled: Ledger, erase: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[Callable[[int], object]] = []
+
+    @contextlib.contextmanager
+    def hearing(_: Sequence[int], act: Callable[[int], object], **__: object) -> Iterator[None]:
+        heard.append(act)
+        yield
+
+    def interrupted(*_: object, stop: Callable[[], bool], compact: bool) -> bool:
+        assert compact
+        heard[0](signal.SIGINT)
+        return not stop()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(erasing, "heard", hearing)
+        patched.setattr(Ledger, "tidy", interrupted)
+        first = erase("--from", ANNA, "--vacuum")
+    again = erase("--from", ANNA, "--vacuum")
+
+    told = first.document
+    assert (first.exit_code, len(told["messages"]), told["copies"]) == (130, 2, 2)
+    assert (told["vacuumed"], told["whole"]) == (False, False)
+    assert told["left"] == {"ledger": "it was not written anew: it may still hold what was erased"}
+    assert (again.exit_code, again.document["vacuumed"], again.document["whole"]) == (0, True, True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 import time
@@ -14,7 +15,7 @@ from sqlalchemy import text
 
 from mo_sync.errors import UsageError
 from mo_sync.events import Envelope, RawEvent, Rejected
-from mo_sync.ledger import Ledger, erasure, queries, retention
+from mo_sync.ledger import Ledger, erasure, queries, retention, tidying
 from mo_sync.ledger.claims import claim, settle
 from mo_sync.ledger.erasure import (
     Erased,
@@ -396,6 +397,22 @@ def test_what_an_open_transaction_may_see_is_not_called_gone(filled: Ledger, hou
         afterwards = impatient.tidy(compact=True)
 
     assert (while_it_reads, afterwards) == (False, True)
+
+
+def test_writing_it_anew_is_broken_off_and_leaves_all_as_it_was(
+    filled: Ledger, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large ledger takes minutes, and PostgreSQL waits for who reads: who stops it is not to wait for that."""
+    monkeypatch.setattr(tidying, "_STEPS", 10)
+    asked = itertools.count(1)
+    with house.open(busy_timeout=60) as another:
+        with filled.read() as reader:
+            before = len(reader.execute(text("select * from event")).all())
+            broken_off = not another.tidy(compact=True, stop=lambda: next(asked) >= 3)
+        assert broken_off
+        assert next(asked) > 3
+        assert len(column(another, "select id from event")) == before
+        assert another.tidy(compact=True, stop=lambda: False)
 
 
 def test_who_asks_for_what_was_erased_is_told_so(filled: Ledger) -> None:
