@@ -1,4 +1,5 @@
-"""How long a person waits for an answer about a ledger of five million attachments: each under a second.
+"""How long a person waits for an answer: each under a second, about a ledger of five million attachments, and all else
+that is asked before anything is done about one of 100,000.
 
 The peer is ``sqlite3``, the shell, that answers the simplest question of the same kind in the same run: what is left is
 the start of Python and our words. The ledger is made by SQL, once, and kept in ``$BENCH_LEDGER`` if that is set:
@@ -21,6 +22,7 @@ from mo_sync.ledger import Ledger, totals
 from mo_sync.settings import Ledger as LedgerSettings
 
 COUNT = int(os.environ.get("BENCH_ATTACHMENTS", "5000000"))
+SMALLER = 100_000
 RUNS = 5
 LIMIT_S = 1.0
 
@@ -67,6 +69,17 @@ QUESTIONS: dict[str, list[str]] = {
     "list events": ["list", "events", "--state", "ignored", "--limit", "50"],
     "show": ["show", "SAMPLE"],
 }
+ALL_ELSE: dict[str, list[str]] = {
+    "retry": ["retry", "--state", "failed", "--dry-run"],
+    "hold": ["hold", "--all", "--dry-run"],
+    "release": ["release", "--state", "held", "--dry-run"],
+    "cancel": ["cancel", "--all", "--dry-run"],
+    "erase": ["erase", "--from", "+14080007919", "--dry-run"],
+    "prune": ["prune", "--dry-run"],
+    "replay": ["replay", "--state", "accepted", "--dry-run"],
+    "export": ["export", "attachments", "--state", "failed,missing"],
+    "follow": ["follow", "--once", "--cursor", "e99000.a99000.i0"],
+}
 
 
 def fill(path: Path, count: int) -> None:
@@ -102,27 +115,40 @@ def median_s(command: Sequence[str], folder: Path) -> float:
     return statistics.median(times[1:])
 
 
-def main() -> None:
+def ask(path: Path, questions: dict[str, list[str]]) -> None:
+    """Print what each takes, as a multiple of what the shell takes for one row."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        path = Path(os.environ.get("BENCH_LEDGER") or folder / "ledger.db")
-        if not path.exists():
-            print(f"making a ledger of {COUNT:,} attachments: {path}", flush=True)
-            fill(path, COUNT)
-        (folder / "mo-sync.toml").write_text(f'[ledger]\nurl = "sqlite:///{path}"\n[store]\nurl = "media"\n')
+        (folder / "mo-sync.toml").write_text(
+            f'[ledger]\nurl = "sqlite:///{path}"\n[store]\nurl = "media"\n[retention]\nstored = "3650d"\n'
+        )
         with sqlite3.connect(path) as ledger:
+            [count] = ledger.execute("select sum(count) from total where kind = 'attachment'").fetchone()
             [sample] = ledger.execute("select id from attachment limit 1 offset 100").fetchone()
         one_row = f"select * from attachment where id = '{sample}'"
         peer_s = median_s(["sqlite3", "-readonly", str(path), one_row], folder)
         start_s = median_s([sys.executable, "-m", "mo_sync", "--version"], folder)
         print(
-            f"{path.stat().st_size / 1e9:.1f} GB; sqlite3, one row: {peer_s:.3f} s; mo-sync --version: {start_s:.3f} s"
+            f"{count:,} attachments, {path.stat().st_size / 1e9:.1f} GB; "
+            f"sqlite3, one row: {peer_s:.3f} s; mo-sync --version: {start_s:.3f} s"
         )
-        for name, words in QUESTIONS.items():
+        for name, words in questions.items():
             asked = [sample if word == "SAMPLE" else word for word in words]
             took_s = median_s([sys.executable, "-m", "mo_sync", "ledger", *asked], folder)
             verdict = "" if took_s < LIMIT_S else f"   MORE THAN {LIMIT_S} s"
             print(f"{name:20} {took_s:6.3f} s = {took_s / peer_s:6.1f} x the shell{verdict}", flush=True)
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as temporary:
+        path = Path(os.environ.get("BENCH_LEDGER") or f"{temporary}/ledger.db")
+        if not path.exists():
+            print(f"making a ledger of {COUNT:,} attachments: {path}", flush=True)
+            fill(path, COUNT)
+        ask(path, QUESTIONS)
+        smaller = Path(temporary, "smaller.db")
+        fill(smaller, SMALLER)
+        ask(smaller, QUESTIONS | ALL_ELSE)
 
 
 if __name__ == "__main__":

@@ -101,9 +101,9 @@ def _rows(
 
 
 def _speak(output: Output, told: Iterable[str]) -> None:
-    """As it is for a program; at a terminal nothing from outside may act on it."""
+    """As it is for a program; at a terminal nothing from outside may act on it, and lines end as lines do there."""
     for some in told:
-        output.raw(printable(some) if output.terminal else some)
+        output.raw(printable(some.replace("\r\n", "\n")) if output.terminal else some)
         if output.reader_gone:
             return
 

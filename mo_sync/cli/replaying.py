@@ -153,8 +153,9 @@ def _tell(context: Context, done: Refed, stopped: list[int], *, dry_run: bool, a
         document = {"dry_run": dry_run, "events": done.counts, "read": done.read, "bytes_gone": done.lost}
         output.json(document | {"capped": done.capped, "whole": not (stopped or done.capped)})
     else:
-        told = ", ".join(f"{count:,} {name}" for name, count in done.counts.items()) or "there are none"
-        output.say(f"{'would be' if dry_run else 'read again'}: {told}")
+        told = ", ".join(f"{count:,} {name}" for name, count in done.counts.items())
+        head = "would be: " if dry_run else "read again: "
+        output.say(head + told if told else "there are none to be read again")
     if done.lost:
         output.warn(f"the bytes of {counted(done.lost, 'event')} are not there; an export has them with --reveal")
     if stopped:

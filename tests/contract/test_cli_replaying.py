@@ -107,7 +107,7 @@ def test_bytes_that_are_gone_are_counted(ledger: Ledger, asked: Ask, tmp_path: P
 
     again = asked("replay", "--file", str(tmp_path / "export.jsonl"))
 
-    assert again.out == "read again: there are none\n"
+    assert again.out == "there are none to be read again\n"
     assert "5 events" in again.err
 
 
@@ -149,7 +149,7 @@ def test_nothing_at_all_leaves_nothing(ledger: Ledger, asked: Ask, tmp_path: Pat
     for name, content in (("empty", b""), ("blank", b"\n \n")):
         (tmp_path / name).write_bytes(content)
         done = asked("replay", "--file", str(tmp_path / name))
-        assert (done.exit_code, done.out) == (0, "read again: there are none\n")
+        assert (done.exit_code, done.out) == (0, "there are none to be read again\n")
     assert column(ledger, "select id from event") == []
 
 

@@ -99,7 +99,10 @@ def test_what_a_command_says_to_a_pipe(site: Site, name: str) -> None:
     check(name, f"exit code {done.returncode}\n{told(done.stdout)}---\n{told(done.stderr)}")
 
 
-ON_A_TERMINAL = ("status", "list", "list-problems", "show", "list-nothing", "show-unknown", "hold")
+ON_A_TERMINAL = (
+    *("status", "list", "list-problems", "list-nothing", "show", "show-unknown", "verify-empty", "gaps", "backfill"),
+    *("retry", "hold", "release", "cancel", "erase", "prune", "replay", "export", "follow"),
+)
 
 
 @pytest.mark.parametrize("name", ON_A_TERMINAL)
@@ -114,7 +117,9 @@ def test_what_stands_on_a_terminal(site: Site, name: str) -> None:
 def test_every_command_is_among_them() -> None:
     from mo_sync.cli.ledger import COMMANDS
 
-    assert {words[0] for words in READING.values()} == COMMANDS.keys() - {"backup"}  # tested by what it wrote
+    there = COMMANDS.keys() - {"backup"}  # tested by what it wrote
+    assert {words[0] for words in READING.values()} == there
+    assert {READING[name][0] for name in ON_A_TERMINAL} == there
 
 
 def test_there_is_nothing_among_the_golden_that_nobody_asks_for() -> None:
