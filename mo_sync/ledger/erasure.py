@@ -1,14 +1,14 @@
 """Erasing what was said and by whom: rows lose it at once, files after them; what stands for their ids stays.
 
 First one transaction takes everything personal out of a message's rows: only where its files are is still there, in
-``location``. Then each file is removed and its ``location`` cleared. Whoever is stopped between the two leaves erased
-attachments that have a location, and :func:`unfinished` finds them.
+``location``. Then each file is removed and its ``location`` cleared: see :mod:`mo_sync.ledger.whereabouts`. Whoever is
+stopped between the two leaves erased attachments that have a location, by which they are found.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -34,9 +34,9 @@ from mo_sync.ledger.schema import (
     message,
     notification,
 )
-from mo_sync.ledger.veil import ERASED, Veil, key_of, known_key
+from mo_sync.ledger.veil import ERASED, Veil, key_of
+from mo_sync.ledger.whereabouts import place_of
 from mo_sync.lifecycle import State
-from mo_sync.naming import key
 from mo_sync.shapes import texts
 
 __all__ = [
@@ -45,11 +45,7 @@ __all__ = [
     "erase_attachment",
     "erase_message",
     "erase_unread",
-    "erased_by_now",
-    "filed_once",
-    "files_gone",
     "scope",
-    "unfinished",
 ]
 
 _DEED: Final = "erase"
@@ -180,59 +176,13 @@ def erase_unread(ledger: Ledger, events: Sequence[int], *, now: datetime) -> int
     return done
 
 
-def unfinished(ledger: Ledger, *, after: str = "", count: int = 500) -> dict[str, str]:
-    """The next erased attachments whose files are still to be removed: the keys by what stands for their ids."""
-    query = select(attachment.c.id, attachment.c.location)
-    left = is_in(State.ERASED), attachment.c.location.is_not(None), attachment.c.id > after
-    with ledger.read() as connection:
-        found = connection.execute(query.where(*left).order_by(attachment.c.id).limit(count))
-        return {row.id: row.location for row in found}
-
-
-def erased_by_now(ledger: Ledger, attachment_ids: Collection[str]) -> set[str]:
-    """Which of these attachments were erased, on request or to be pruned: a file of theirs must not be left lying."""
-    with ledger.read() as connection:
-        veil = known_key(connection)
-        names = {one: one for one in attachment_ids}
-        names |= {veil("attachment", one): one for one in attachment_ids} if veil is not None else {}
-        gone = select(attachment.c.id).where(attachment.c.id.in_(names), is_in(State.ERASED))
-        return {names[found] for found in connection.execute(gone).scalars()}
-
-
-def filed_once(ledger: Ledger, stand_ins: Collection[str]) -> int:
-    """How many of these erased attachments had a file, as far as the ledger was ever told."""
-    query = select(func.count()).where(attachment.c.id.in_(stand_ins), attachment.c.size.is_not(None))
-    with ledger.read() as connection:
-        return int(connection.execute(query).scalar_one())
-
-
-def files_gone(ledger: Ledger, places: Mapping[str, str]) -> None:
-    """Their files were removed: forget where they were."""
-    these = attachment.c.id.in_(places), attachment.c.location.in_(places.values()), is_in(State.ERASED)
-    with ledger.begin() as connection:
-        connection.execute(update(attachment).where(*these).values(location=None))
-
-
 def _attachments(connection: Connection, which: ColumnElement[bool]) -> tuple[dict[str, str], tuple[str, ...]]:
-    """The keys by the ids, which are locked, and those that are being fetched.
-
-    One that has no file may have had one, or be about to: its key is what it would be, but for the ending.
-    """
+    """The keys by the ids, which are locked, and those that are being fetched."""
     columns = (attachment.c[name] for name in ("id", "state", "location", "message_id", "position"))
     query = select(*columns, message.c.filed_at).join(message, message.c.id == attachment.c.message_id)
     locked = query.where(which).order_by(attachment.c.id).with_for_update(of=attachment)
     rows = [row for row in connection.execute(locked) if not row.id.startswith(ERASED)]
-    places = {
-        row.id: row.location
-        or key(
-            filed_at=row.filed_at,
-            message_id=row.message_id,
-            position=row.position,
-            attachment_id=row.id,
-            extension="bin",
-        )
-        for row in rows
-    }
+    places = {row.id: place_of(row) for row in rows}
     return places, tuple(row.id for row in rows if row.state == State.FETCHING.value)
 
 

@@ -1,18 +1,31 @@
 """What has been kept long enough: found, retired, and deleted, in small transactions.
 
 An attachment goes in three steps, each of which may be the last one that a process does. It is *retired*: ``erased``,
-with the word :data:`PRUNED` for a reason, and still with its ``location``. Its file is removed and the location
-cleared, as for everything that was erased. Then its rows are deleted. A retired one is fetched and looked for by
-nobody.
+with the word :data:`PRUNED` for a reason, and still with its ``location``, or where a file of it would be. That is
+removed and the location cleared, as for everything that was erased. Then its rows are deleted. A retired one is fetched
+and looked for by nobody.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, exists, func, not_, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    bindparam,
+    delete,
+    exists,
+    func,
+    not_,
+    or_,
+    select,
+    update,
+)
 
 from mo_sync.ledger.dialect import begins_with, insert, take_turns_recording
 from mo_sync.ledger.ledger import Ledger
@@ -29,6 +42,7 @@ from mo_sync.ledger.schema import (
     notification,
 )
 from mo_sync.ledger.veil import ERASED
+from mo_sync.ledger.whereabouts import place_of
 from mo_sync.lifecycle import State
 
 __all__ = [
@@ -56,12 +70,25 @@ def old_attachments(ledger: Ledger, *, state: State, before: datetime) -> int:
 
 def retire(ledger: Ledger, *, state: State, before: datetime, now: datetime, count: int) -> int:
     """Retire at most ``count`` of them; how many."""
-    some = select(attachment.c.id).where(*_old(state, before)).order_by(attachment.c.created_at).limit(count)
+    columns = (attachment.c[name] for name in ("id", "location", "message_id", "position"))
+    some = select(*columns, message.c.filed_at).join(message, message.c.id == attachment.c.message_id)
+    some = some.where(*_old(state, before)).order_by(attachment.c.created_at).limit(count)
     values = {"state": State.ERASED.value, "error": PRUNED, "due_at": None, "verified_at": None, "updated_at": now}
     with ledger.begin() as connection:
-        ids = list(connection.execute(some).scalars())
-        still = attachment.c.id.in_(ids), *_old(state, before)
-        return connection.execute(update(attachment).where(*still).values(values)).rowcount if ids else 0
+        rows = connection.execute(some).all()
+        still = attachment.c.id.in_([row.id for row in rows]), *_old(state, before)
+        retired = connection.execute(update(attachment).where(*still).values(values)).rowcount if rows else 0
+        _tell_where(connection, [row for row in rows if row.location is None and state is not State.ERASED])
+    return retired
+
+
+def _tell_where(connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]]) -> None:
+    """Also what has no file may have one somewhere, that nobody would find once the row is gone."""
+    retired = is_in(State.ERASED), attachment.c.error == PRUNED, attachment.c.location.is_(None)
+    told = update(attachment).where(attachment.c.id == bindparam("b_id"), *retired)
+    places = [{"b_id": row.id, "b_location": place_of(row)} for row in rows]
+    if places:
+        connection.execute(told.values(location=bindparam("b_location")), places)
 
 
 def delete_retired(ledger: Ledger, *, count: int) -> int:

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select, text, update
+from sqlalchemy import exists, select, text, update
 
+from mo_sync.ledger.interventions import Deed
 from mo_sync.ledger.ledger import Ledger
-from mo_sync.ledger.schema import SCAN_TOLD, attachment, is_in, message
+from mo_sync.ledger.schema import SCAN_TOLD, attachment, intervention, is_in, message
 from mo_sync.ledger.verification import Filed
 from mo_sync.lifecycle import State
 
@@ -41,10 +42,16 @@ def on_its_way(ledger: Ledger, message_id: str) -> bool:
         return connection.execute(query).first() is not None
 
 
-def stored(ledger: Ledger, message_id: str) -> list[Filed]:
-    """Its files that are stored. Raises LedgerOutOfReach."""
+def stored(ledger: Ledger, told: Told) -> list[Filed]:
+    """Its files that are stored, but none that a person has let out of quarantine since. Raises LedgerOutOfReach."""
     columns = (attachment.c[name] for name in ("id", "location", "size", "sha256", "verified_at"))
-    query = select(*columns).where(attachment.c.message_id == message_id, is_in(State.STORED))
+    let_out = exists().where(
+        intervention.c.attachment_id == attachment.c.id,
+        intervention.c.deed == Deed.RELEASE.value,
+        intervention.c.state == State.QUARANTINED.value,
+        intervention.c.at >= told.told_at,
+    )
+    query = select(*columns).where(attachment.c.message_id == told.message_id, is_in(State.STORED), ~let_out)
     with ledger.read() as connection:
         return [Filed(*row) for row in connection.execute(query.order_by(attachment.c.position))]
 

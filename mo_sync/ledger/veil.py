@@ -22,6 +22,7 @@ from mo_sync.events import ERASED, Envelope, RawEvent, Rejected
 from mo_sync.ledger.bulk import Look, look_up
 from mo_sync.ledger.dialect import among, insert
 from mo_sync.ledger.schema import attachment, erasure_key, event, message
+from mo_sync.naming import component
 
 __all__ = ["ERASED", "Veil", "key_of", "known_key", "veiled"]
 
@@ -41,6 +42,14 @@ class Veil:
         """What stands for an id of this kind; of one that stands for another already, itself."""
         if name.startswith(ERASED):
             return name
+        # As it stands in a file's name, so that a file of it is known that comes to light afterwards.
+        return self.filed(component(name)) if kind == "attachment" else self._hashed(kind, name)
+
+    def filed(self, name: str) -> str:
+        """What stands for an attachment, by what its file's name has for its id."""
+        return self._hashed("attachment", name)
+
+    def _hashed(self, kind: str, name: str) -> str:
         return ERASED + hmac.new(self.key, f"{kind}:{name}".encode(), hashlib.sha256).hexdigest()[:_LENGTH]
 
 

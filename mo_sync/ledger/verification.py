@@ -102,10 +102,13 @@ def found_whole(ledger: Ledger, items: Sequence[Filed], *, now: datetime) -> Non
             connection.execute(update(attachment).where(text(AT_REST), *same).values(verified_at=now))
 
 
-def send_back(ledger: Ledger, item: Filed, *, now: datetime, give_up_after_s: float, reason: str, who: str) -> bool:
+def send_back(
+    ledger: Ledger, item: Filed, *, now: datetime, give_up_after_s: float, reason: str, who: str, moved: bool = False
+) -> bool:
     """Have it fetched again, if nobody verified, fetched or moved it since it was looked at; whether that is so.
 
-    A quarantined one is fetched and judged again. What was tried before stays in the history.
+    ``moved``: its file was moved away, by who keeps others from putting one there: then it does not matter that it was
+    verified meanwhile. A quarantined one is fetched and judged again. What was tried before stays in the history.
     """
     values = {
         "state": State.PENDING.value,
@@ -120,7 +123,7 @@ def send_back(ledger: Ledger, item: Filed, *, now: datetime, give_up_after_s: fl
         "updated_at": now,
     }
     with ledger.begin() as connection:
-        same = and_(*_untouched(item))
+        same = and_(*(_same(item) if moved else _untouched(item)))
         note(connection, _DEED, same, By(who, reason), now=now)
         return connection.execute(update(attachment).where(same).values(values)).rowcount == 1
 

@@ -20,7 +20,7 @@ from mo_sync.clock import Clock
 from mo_sync.errors import LedgerOutOfReach
 from mo_sync.fetch import Fetched, disk_trouble
 from mo_sync.ledger import Ledger, claims
-from mo_sync.ledger.erasure import erased_by_now
+from mo_sync.ledger.whereabouts import erased_by_now
 from mo_sync.lifecycle import Interrupted, Outcome, Settlement, next_state
 from mo_sync.reconciler.crew import Result
 from mo_sync.reconciler.flight import Flight

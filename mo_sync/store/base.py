@@ -191,6 +191,10 @@ class Store(Readable, Protocol):
         OSError.
         """
 
+    def alone(self, key: str) -> AbstractContextManager[bool]:
+        """Whether nobody else exchanges or mends what lies there, while the block runs; False: somebody does just now.
+        Raises OSError."""
+
     def remove(self, key: str) -> bool:
         """Remove it, durably; whether it was there. Raises OSError."""
 

@@ -77,6 +77,19 @@ class LocalStore(LocalReader):
             home = folders.make(tuple(way))
             yield partial(self._exchange, item, folders) if _locked(home) else None
 
+    @contextlib.contextmanager
+    def alone(self, key: str) -> Iterator[bool]:
+        """By the same lock. Where there is no folder, nothing lies that could be exchanged."""
+        *way, _ = parts_found(key)
+        with Folders(self.root, self._known) as folders:
+            try:
+                home = folders.find(tuple(way))
+            except FileNotFoundError:
+                ours = True
+            else:
+                ours = _locked(home)
+            yield ours
+
     def _exchange(self, item: Placement, folders: Folders) -> Placed | OSError:
         [trouble] = self.harden([item.staged])
         answer = trouble or _exchange(item, folders)

@@ -10,17 +10,9 @@ from typing import Final
 from mo_sync.clock import Clock
 from mo_sync.errors import OutOfReach, StoreOutOfReach
 from mo_sync.ledger import Ledger
-from mo_sync.ledger.erasure import (
-    Erased,
-    Scope,
-    erase_attachment,
-    erase_message,
-    erase_unread,
-    filed_once,
-    files_gone,
-    unfinished,
-)
+from mo_sync.ledger.erasure import Erased, Scope, erase_attachment, erase_message, erase_unread
 from mo_sync.ledger.interventions import By
+from mo_sync.ledger.whereabouts import filed_once, files_gone, unfinished
 from mo_sync.naming import quarantine_key
 from mo_sync.store import Store
 from mo_sync.upkeep.bare import is_another, looks_empty
@@ -72,7 +64,7 @@ def erase(
     What is being fetched is waited for, ``patience_s`` seconds in all, and left if it is not done by then. ``told`` is
     called after each message and each single attachment; what it raises ends the work, and what was erased stays so.
     ``stop`` is asked before each, and ends it in good order. A ledger or a store out of reach is told with what is
-    left. A second call does what is left.
+    left. A second call does what is left. What was kept long enough is none of it: a report names nobody else's.
     """
     report, until_s = Report(), clock.monotonic() + patience_s
 
@@ -93,7 +85,7 @@ def erase(
                 told()
         if scope.events and not stop():
             report.events += erase_unread(ledger, scope.events, now=clock.now())
-        _finish(ledger, store, report, stop=stop)
+        _finish(ledger, store, report, stop=stop, on_request=True)
     except OutOfReach as trouble:
         report.leave(trouble)
     return report
@@ -106,7 +98,7 @@ def finish(
     stop: Callable[[], bool] = lambda: False,
     told: Callable[[], object] = lambda: None,
 ) -> Report:
-    """Remove the files of what was erased, also of what an earlier run could not finish.
+    """Remove the files of what was erased or kept long enough, also of what an earlier run could not finish.
 
     ``stop`` is asked between some hundreds of them, ``told`` is called after each. Raises LedgerOutOfReach; and
     StoreOutOfReach ``store-looks-empty`` when it finds none of them in a store that is hardly theirs: then where they
@@ -124,9 +116,10 @@ def _finish(
     *,
     stop: Callable[[], bool] = lambda: False,
     told: Callable[[], object] = lambda: None,
+    on_request: bool = False,
 ) -> None:
     after = ""
-    while not stop() and (places := unfinished(ledger, after=after)):
+    while not stop() and (places := unfinished(ledger, after=after, on_request=on_request)):
         removed: dict[str, int] = {}
         for stand_in, location in places.items():
             try:

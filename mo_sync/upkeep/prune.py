@@ -23,7 +23,6 @@ _STATES: Final = (
     *(State.STORED, State.QUARANTINED, State.MISSING, State.REFUSED),
     *(State.FAILED, State.CANCELLED, State.ERASED),
 )
-_WITH_FILES: Final = (State.STORED, State.QUARANTINED)
 _MOST_NAMED: Final = 100
 
 Told = Callable[[int], object]
@@ -111,12 +110,11 @@ def prune(
         before = _before(kept, rule.setting, now)
         if before is None or stop():
             continue
-        if rule.name in _WITH_FILES:
+        if rule.name in _STATES:
             resisting = _apply(rule, before, work, pruned, sweep=work.sweep)
+            work.delete_retired()
         else:
             _apply(rule, before, work, pruned)
-        if rule.name in _STATES:
-            work.delete_retired()
     pruned.leave(resisting)
     before = _before(kept, "done", now)
     if before is not None and not stop():

@@ -11,10 +11,10 @@ import structlog
 from mo_sync.clock import Clock
 from mo_sync.fetch.acceptance import quarantine, refused_status
 from mo_sync.ledger import Ledger, scans
-from mo_sync.ledger.erasure import erased_by_now
 from mo_sync.ledger.interventions import By
 from mo_sync.ledger.scans import Told
 from mo_sync.ledger.verification import Filed, let_out, still
+from mo_sync.ledger.whereabouts import erased_by_now
 from mo_sync.naming import quarantine_key
 from mo_sync.settings import Limits
 from mo_sync.store import Store
@@ -79,7 +79,7 @@ def take_in(ledger: Ledger, store: Store, limits: Limits, *, clock: Clock, stop:
             if scans.on_its_way(ledger, told.message_id):
                 continue
             aloud = stuck < _MOST_TOLD
-            items = scans.stored(ledger, told.message_id)
+            items = scans.stored(ledger, told)
             troubles = [_taken(ledger, store, item, reason, clock, aloud=aloud) for item in items]
             taken += troubles.count(None)
             if any(troubles) or not _left_nothing_behind(ledger, store, told, aloud=aloud):

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from functools import partial
+from typing import Final
 
 from mo_sync.clock import Clock
 from mo_sync.errors import LedgerOutOfReach
 from mo_sync.ledger import Ledger, claims
-from mo_sync.ledger.erasure import erased_by_now
 from mo_sync.ledger.verification import Filed, known_locations, send_back, still, unsettled
+from mo_sync.ledger.whereabouts import erased_by_now, erased_filed_as
 from mo_sync.store import Store
 from mo_sync.upkeep.faults import Fault, Found, Mended, Verified, too_many
 from mo_sync.upkeep.verify import Stopped, can_be_known, id_in, look
 
 __all__ = ["refuse_many_orphans", "repair", "sweep"]
+
+_FETCHED: Final = "it is fetched again"
 
 
 def refuse_many_orphans(verified: Verified) -> None:
@@ -47,16 +50,32 @@ def repair(
     """
     if found.filed is None:
         return _of_nobody(ledger, store, found)
+    filed = found.filed
     try:
-        again = look(store, found.filed, stop)
+        again = look(store, filed, stop)
     except Stopped:
         return found
-    # The ledger is asked after the look, which takes its time: who fetched the file anew meanwhile has told it so.
-    if again is None or not still(ledger, found.filed):
+    if again is None:
         return _left_alone(found)
     if again.fault is not found.fault:
         return replace(found, mended=Mended.LEFT, remark=f"left alone: it is {again.fault} by now")
-    return _sent_back(ledger, store, found, found.filed, now=clock.now(), give_up_after_s=give_up_after_s, who=who)
+    now = clock.now()
+    send = partial(send_back, ledger, filed, now=now, give_up_after_s=give_up_after_s, reason=_reason(found), who=who)
+    if found.fault is Fault.MISSING:
+        return replace(found, mended=Mended.DONE, remark=_FETCHED) if send() else _left_alone(found)
+    return _alone(store, found, lambda: _exchanged(ledger, store, found, filed, send))
+
+
+def _alone(store: Store, found: Found, mend: Callable[[], Found]) -> Found:
+    """From the question to the ledger on until it is told: else the file that somebody else put there meanwhile would
+    be moved away."""
+    try:
+        with store.alone(found.key) as alone:
+            if alone:
+                return mend()
+    except OSError as error:
+        return replace(found, mended=Mended.LEFT, remark=f"left alone: {error.strerror or type(error).__name__}")
+    return replace(found, mended=Mended.LEFT, remark="left alone: somebody else is at it")
 
 
 def _of_nobody(ledger: Ledger, store: Store, found: Found) -> Found:
@@ -66,7 +85,7 @@ def _of_nobody(ledger: Ledger, store: Store, found: Found) -> Found:
         case Fault.UNREADABLE:
             return replace(found, mended=Mended.LEFT, remark="left alone: see its rights, and the disk")
         case _:
-            return _moved_away(ledger, store, found)
+            return _alone(store, found, lambda: _moved_away(ledger, store, found))
 
 
 def sweep(ledger: Ledger, store: Store, found: Sequence[Found], *, clock: Clock) -> list[Found]:
@@ -89,24 +108,29 @@ def _swept(found: Found, *, still_there: bool) -> Found:
     return replace(found, mended=Mended.DONE, remark="it is removed")
 
 
-def _sent_back(
-    ledger: Ledger, store: Store, found: Found, filed: Filed, *, now: datetime, give_up_after_s: float, who: str
-) -> Found:
-    # Moved first of all: once it may be fetched again, what lies there may be the new one.
-    moved = [] if found.fault is Fault.MISSING else [_moved(store, found.key)[1]]
-    reason = f"{found.fault} in the store: {found.detail}"
-    if send_back(ledger, filed, now=now, give_up_after_s=give_up_after_s, reason=reason, who=who):
-        return replace(found, mended=Mended.DONE, remark="; ".join([*moved, "it is fetched again"]))
-    if not moved:
+def _exchanged(ledger: Ledger, store: Store, found: Found, filed: Filed, send: Callable[..., bool]) -> Found:
+    # The ledger is asked after the look, which takes its time: who fetched the file anew meanwhile has told it so.
+    if not still(ledger, filed):
         return _left_alone(found)
-    return replace(found, mended=Mended.LEFT, remark="; ".join([*moved, "it changed meanwhile"]))
+    # Moved first of all: once it may be fetched again, what lies there may be the new one.
+    mended, moved = _moved(store, found.key)
+    if send(moved=mended is Mended.DONE):
+        return replace(found, mended=Mended.DONE, remark=f"{moved}; {_FETCHED}")
+    if erased_by_now(ledger, [filed.id]):  # who erased it did perhaps not find it, neither here nor there
+        mended, remark = _removed(store, found.key)
+        return replace(found, mended=mended, remark=remark)
+    return replace(found, mended=Mended.LEFT, remark=f"{moved}; it changed meanwhile")
+
+
+def _reason(found: Found) -> str:
+    return f"{found.fault} in the store: {found.detail}"
 
 
 def _moved_away(ledger: Ledger, store: Store, found: Found) -> Found:
     if _is_known(ledger, found.key):
         return _left_alone(found)
     # What was erased is kept nowhere, also if a process that was killed put it there afterwards.
-    erased = can_be_known(found.key) and bool(erased_by_now(ledger, [id_in(found.key)]))
+    erased = can_be_known(found.key) and erased_filed_as(ledger, id_in(found.key))
     mended, remark = _removed(store, found.key) if erased else _moved(store, found.key)
     return replace(found, mended=mended, remark=remark)
 

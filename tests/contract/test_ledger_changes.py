@@ -13,6 +13,7 @@ from mo_sync.ledger.changes import Change, Cursor, Horizon, changes, furthest, n
 from mo_sync.ledger.claims import claim, settle
 from mo_sync.ledger.interventions import By, Choice, Deed, intervene
 from mo_sync.ledger.record import record
+from mo_sync.ledger.whereabouts import files_gone, unfinished
 from mo_sync.lifecycle import State
 from tests.contract.conftest import Ask, House, on_postgresql
 from tests.ledgers import announced, column, failed, later, recorded, settlement, stored
@@ -92,6 +93,7 @@ def test_a_place_stays_one_when_what_is_before_it_was_pruned(lived: Ledger, aske
     with lived.begin() as connection:
         connection.execute(text("update attachment set state = 'cancelled', due_at = null where id = 'A2'"))
     retention.retire(lived, state=State.CANCELLED, before=later(99), now=later(100), count=9)
+    files_gone(lived, unfinished(lived))
     assert retention.delete_retired(lived, count=9) == 1
 
     assert newest(lived).intervention < place.intervention

@@ -23,15 +23,14 @@ from mo_sync.ledger.erasure import (
     erase_attachment,
     erase_message,
     erase_unread,
-    files_gone,
     scope,
-    unfinished,
 )
 from mo_sync.ledger.filters import spellings
 from mo_sync.ledger.interventions import By
 from mo_sync.ledger.record import Recorded, record
 from mo_sync.ledger.schema import metadata
 from mo_sync.ledger.veil import ERASED
+from mo_sync.ledger.whereabouts import files_gone, unfinished
 from mo_sync.verdicts import Verdict
 from tests.contract.conftest import House
 from tests.ledgers import NOW, announced, bare, column, failed, later, one, raw, recorded, rows, settlement, stored

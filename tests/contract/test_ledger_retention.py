@@ -16,11 +16,12 @@ from mo_sync.events import Rejected, parse
 from mo_sync.ledger import Ledger, retention
 from mo_sync.ledger.claims import claim, settle
 from mo_sync.ledger.dialect import take_turns_recording
-from mo_sync.ledger.erasure import erase_attachment, erase_message, erase_unread, files_gone, scope, unfinished
+from mo_sync.ledger.erasure import erase_attachment, erase_message, erase_unread, scope
 from mo_sync.ledger.interventions import By
 from mo_sync.ledger.record import Recorded, record
 from mo_sync.ledger.replay import Which, replay, replayable
 from mo_sync.ledger.retention import PRUNED
+from mo_sync.ledger.whereabouts import files_gone, unfinished
 from mo_sync.lifecycle import State
 from tests.contract.conftest import House, on_postgresql
 from tests.ledgers import announced, bare, column, later, one, raw, recorded, settlement, stored
@@ -62,12 +63,20 @@ def test_only_old_ones_of_that_state_are_retired_then_deleted_when_their_file_is
         "state": "erased",
         "error": PRUNED,
     }
-    has_file = state in (State.STORED, State.QUARANTINED)
-    assert retention.delete_retired(filled, count=9) == (0 if has_file else 1)
+    may_have_file = state is not State.ERASED
+    assert retention.delete_retired(filled, count=9) == (0 if may_have_file else 1)
     files_gone(filled, unfinished(filled))
-    assert retention.delete_retired(filled, count=9) == (1 if has_file else 0)
+    assert retention.delete_retired(filled, count=9) == (1 if may_have_file else 0)
     assert ids(filled) == before - {f"Aold{state}"}
     assert column(filled, f"select count(*) from attempt where attachment_id = 'Aold{state}'") == [0]
+
+
+def test_where_a_file_may_lie_is_known_until_it_is_removed(filled: Ledger) -> None:
+    """It may have been set aside, or put in place by a worker that died before it could tell."""
+    retention.retire(filled, state=State.FAILED, before=CUT, now=NOW, count=9)
+
+    [place] = unfinished(filled).values()
+    assert place.endswith(f"/0-Aold{State.FAILED}.bin")
 
 
 def pruned(ledger: Ledger, state: State = State.FAILED) -> int:
@@ -136,6 +145,7 @@ def test_who_records_while_something_is_pruned_finds_the_row_or_the_mark(house: 
         with ledger.begin() as connection:
             connection.execute(text("update attachment set state = 'failed' where id = 'A1'"))
         retention.retire(ledger, state=State.FAILED, before=CUT, now=NOW, count=9)
+        files_gone(ledger, unfinished(ledger))
         with ledger.begin() as feed:
             take_turns_recording(feed)
             pruning = pool.submit(retention.delete_retired, other, count=9)
@@ -150,6 +160,7 @@ def test_many_go_in_pieces(ledger: Ledger) -> None:
         connection.execute(text("update attachment set state = 'failed'"))
 
     pieces = [retention.retire(ledger, state=State.FAILED, before=CUT, now=NOW, count=3) for _ in range(4)]
+    files_gone(ledger, unfinished(ledger))
     deleted = [retention.delete_retired(ledger, count=3) for _ in range(4)]
 
     assert (pieces, deleted) == ([3, 3, 1, 0], [3, 3, 1, 0])
@@ -157,8 +168,7 @@ def test_many_go_in_pieces(ledger: Ledger) -> None:
 
 def test_messages_go_with_their_events_when_nothing_is_left_of_them(filled: Ledger) -> None:
     recorded(filled, announced("Etext", "Mtext", []), now=OLD)
-    retention.retire(filled, state=State.FAILED, before=CUT, now=NOW, count=9)
-    retention.delete_retired(filled, count=9)
+    pruned(filled)
     recorded(filled, announced("Elast", "Mlast", []), now=NEW)
 
     assert retention.old_messages(filled, before=CUT, erased=False) == 2

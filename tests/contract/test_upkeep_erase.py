@@ -8,12 +8,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from mo_sync.errors import StoreOutOfReach
 from mo_sync.ledger import Ledger
 from mo_sync.ledger.claims import claim, settle
-from mo_sync.ledger.erasure import scope, unfinished
+from mo_sync.ledger.erasure import scope
 from mo_sync.ledger.interventions import By
+from mo_sync.ledger.retention import retire
+from mo_sync.ledger.whereabouts import unfinished
+from mo_sync.lifecycle import State
 from mo_sync.settings import Retention
 from mo_sync.store import LocalStore, Placement
 from mo_sync.upkeep.erase import Report, erase
@@ -135,3 +139,30 @@ def test_what_never_had_a_file_needs_no_store_to_be_forgotten(ledger: Ledger, st
     recorded(ledger, announced("E1", "M1", ["A1"], from_address=ANNA))
 
     assert (erased(ledger, store).left, unfinished(ledger)) == ({}, {})
+
+
+def test_a_report_counts_no_file_that_was_only_kept_long_enough(filled: Ledger, store: LocalStore) -> None:
+    """It would name its id, which is somebody's, in the records of another's request."""
+    assert retire(filled, state=State.STORED, before=later(99), now=later(99), count=9) == 3
+
+    report = erased(filled, store)
+
+    assert (len(report.attachments), report.files, report.left) == (2, 2, {})
+    assert unfinished(filled) == {"A3": KEYS["A3"]}
+    assert files(store) == [KEYS["A3"]]
+
+
+def test_what_was_set_aside_goes_with_what_is_pruned_and_is_found_by_nobody_else(
+    filled: Ledger, store: LocalStore
+) -> None:
+    """It was damaged; then the gateway had it no more."""
+    store.set_aside(KEYS["A1"])
+    with filled.begin() as connection:
+        values = "state = 'missing', location = null"
+        connection.execute(text(f"update attachment set {values} where id = 'A1'"))
+
+    done = prune(filled, store, Retention(missing="1d"), clock=HandClock(later(2 * 86_400)))
+
+    assert done.counts == {"missing": 1}
+    assert not [path for path in store.root.rglob("*A1*") if path.is_file()]
+    assert column(filled, "select id from attachment order by id") == ["A2", "A3"]

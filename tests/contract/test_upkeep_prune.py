@@ -9,17 +9,18 @@ from typing import cast
 import pytest
 from sqlalchemy import text
 
+from mo_sync.events import RawEvent, parse
 from mo_sync.ledger import Ledger
 from mo_sync.settings import Retention
 from mo_sync.store import Store
 from mo_sync.upkeep import prune as upkeep
 from mo_sync.upkeep.prune import Pruned, prune
 from tests.clocks import HandClock
-from tests.ledgers import announced, column, recorded
+from tests.ledgers import NOW, announced, column, recorded
 
 COUNT = 23
 DAY_S = 86_400.0
-KEPT = Retention(stored=DAY_S, quarantined=DAY_S, missing=DAY_S, done=DAY_S)
+KEPT = Retention(stored=DAY_S, quarantined=DAY_S, missing=DAY_S, events=DAY_S, done=DAY_S)
 
 
 class FakeStore:
@@ -70,15 +71,17 @@ def test_where_nothing_resists_all_of_it_goes(filled: Ledger) -> None:
 
 def test_a_store_that_refuses_is_not_asked_for_ever_more_files_and_costs_nothing_else(filled: Ledger) -> None:
     """It was asked for every file again with each five more that were retired: of 20,000 files 430,000 times."""
+    broken = RawEvent("drop:1", b"{", NOW)
+    recorded(filled, (broken, parse(broken)), announced("Enewest", "Mlast", ["last"]))
     store = FakeStore("2026/")
 
     done = pruned(filled, store)
 
-    assert (done.counts, done.left_count) == ({"stored": 5, "missing": COUNT}, 5)
-    assert states(filled) == {"erased": 5, "stored": COUNT - 5}
-    assert max(store.asked.values()) <= 3
+    assert (done.counts, done.left_count) == ({"stored": 5, "events": 1}, 5)
+    assert states(filled) == {"erased": 5, "stored": COUNT - 5, "missing": COUNT}
+    assert max(store.asked.values()) <= 9
     assert pruned(filled, store).counts == {}
-    assert pruned(filled, FakeStore()).counts == {"stored": COUNT - 5}
+    assert pruned(filled, FakeStore()).counts == {"stored": COUNT - 5, "missing": COUNT}
     assert states(filled) == {}
 
 

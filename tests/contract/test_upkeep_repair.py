@@ -15,8 +15,12 @@ import pytest
 from mo_sync.errors import LedgerOutOfReach
 from mo_sync.ledger import Ledger
 from mo_sync.ledger.claims import claim, settle
+from mo_sync.ledger.erasure import scope
+from mo_sync.ledger.interventions import By
 from mo_sync.ledger.verification import Filed, found_whole
+from mo_sync.naming import key
 from mo_sync.store import LocalStore, Placed, Placement
+from mo_sync.upkeep.erase import erase
 from mo_sync.upkeep.faults import Fault, Found, Mended
 from mo_sync.upkeep.repair import repair, sweep
 from mo_sync.upkeep.verify import verify
@@ -294,3 +298,84 @@ def test_what_a_dead_worker_held_is_due_again_when_its_files_are_swept(kept: Kep
 
     assert (swept.fault, swept.mended, dead.exists()) == (Fault.TEMPORARY, Mended.DONE, False)
     assert kept.states()["A9"] == "pending"
+
+
+def test_who_mends_at_the_same_time_does_not_move_the_new_file_away(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept.path("0").write_bytes(BAD)
+    [found] = kept.found()
+    others: list[Found] = []
+    move = kept.store.set_aside
+
+    def meanwhile(key: str) -> str:
+        monkeypatch.setattr(kept.store, "set_aside", move)
+        others.append(kept.repaired(found))
+        kept.fetch()
+        return move(key)
+
+    monkeypatch.setattr(kept.store, "set_aside", meanwhile)
+    done = kept.repaired(found)
+    kept.fetch()
+
+    assert (done.mended, [one.mended for one in others]) == (Mended.DONE, [Mended.LEFT])
+    assert others[0].remark == "left alone: somebody else is at it"
+    assert (kept.path("0").read_bytes(), kept.found()) == (CONTENT, [])
+
+
+def test_what_was_moved_away_is_fetched_again_also_if_somebody_has_verified_it_meanwhile(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that gives other bytes the second time."""
+    kept.path("0").write_bytes(BAD)
+    [found] = kept.found()
+    assert found.filed is not None
+    filed, move = found.filed, kept.store.set_aside
+
+    def meanwhile(key: str) -> str:
+        kept.clock.advance(1.0)
+        found_whole(kept.ledger, [filed], now=kept.clock.now())
+        return move(key)
+
+    monkeypatch.setattr(kept.store, "set_aside", meanwhile)
+
+    assert kept.repaired(found).mended is Mended.DONE
+    assert kept.states()["A0"] == "pending"
+
+
+def test_what_is_erased_while_it_is_moved_away_is_kept_nowhere(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept.path("0").write_bytes(BAD)
+    [found] = kept.found()
+    move = kept.store.set_aside
+    chosen = scope(kept.ledger, message_ids=["M0"])
+
+    def meanwhile(key: str) -> str:
+        kept.path("0").rename(kept.store.root / "elsewhere")  # who erased it looked for it while it was moved
+        erase(kept.ledger, kept.store, chosen, by=By("me"), clock=kept.clock, patience_s=0.0)
+        kept.path("0").parent.mkdir(exist_ok=True)
+        (kept.store.root / "elsewhere").rename(kept.path("0"))
+        return move(key)
+
+    monkeypatch.setattr(kept.store, "set_aside", meanwhile)
+    done = kept.repaired(found)
+
+    assert (done.mended, done.remark) == (Mended.DONE, "it was erased, and is removed again")
+    assert not [path for path in kept.store.root.rglob("*A0*") if path.is_file()]
+
+
+@pytest.mark.parametrize("odd", ["A/odd", "A" * 200])
+def test_what_was_erased_is_removed_again_whatever_its_id_is(kept: Kept, odd: str) -> None:
+    recorded(kept.ledger, announced("E9", "M9", [odd]), now=kept.clock.now())
+    chosen = scope(kept.ledger, message_ids=["M9"])
+    erase(kept.ledger, kept.store, chosen, by=By("me"), clock=kept.clock, patience_s=0.0)
+    late = kept.store.root / key(
+        filed_at=kept.clock.now(), message_id="M9", position=0, attachment_id=odd, extension="jpg"
+    )
+    late.parent.mkdir(parents=True)
+    late.write_bytes(CONTENT)
+    os.utime(late, (LONG_AGO_S, LONG_AGO_S))
+
+    [done] = map(kept.repaired, kept.found())
+
+    assert (done.mended, done.remark) == (Mended.DONE, "it was erased, and is removed again")
+    assert not late.exists()

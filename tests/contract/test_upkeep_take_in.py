@@ -113,6 +113,18 @@ def test_what_a_person_lets_out_afterwards_stays_out(filled: Ledger, store: Loca
     assert one(filled, "select state from attachment where id = 'A1'") == {"state": "stored"}
 
 
+def test_what_a_person_lets_out_stays_out_while_its_neighbour_resists(filled: Ledger, store: LocalStore) -> None:
+    """Every minute it was put into quarantine again."""
+    (store.root / PLAIN[1]).unlink()
+    told(filled, "INFECTED")
+    assert judge(filled, store) == 1
+    [item] = quarantined(filled, Choice(ids=["A1"]))
+    assert release(filled, store, item, By("me"), clock=HandClock(later(20))) is None
+
+    assert judge(filled, store) == 0
+    assert one(filled, "select state from attachment where id = 'A1'") == {"state": "stored"}
+
+
 def test_a_file_on_its_way_is_waited_for(ledger: Ledger, store: LocalStore) -> None:
     recorded(ledger, announced("E1", "M1", ["A1"], anti_virus_scan_status=None))
     [item] = claim(ledger, worker="w", count=1, now=later(0), lease_s=60)

@@ -17,13 +17,13 @@ from sqlalchemy import event
 
 from mo_sync.ledger import Ledger, claims, queries, retention
 from mo_sync.ledger.changes import Cursor, changes, newest
-from mo_sync.ledger.erasure import unfinished
 from mo_sync.ledger.exports import Kind, streamed
 from mo_sync.ledger.filters import Filters
 from mo_sync.ledger.holdings import Owners, held_between
 from mo_sync.ledger.interventions import By, Choice, Deed, intervene, would
 from mo_sync.ledger.replay import Which, replayable
 from mo_sync.ledger.verification import filed, put_undated_first, settled_count
+from mo_sync.ledger.whereabouts import unfinished
 from mo_sync.lifecycle import State
 from mo_sync.settings import Ledger as LedgerSettings
 from tests.ledgers import items, later, recorded
