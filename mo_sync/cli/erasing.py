@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import signal
 import sys
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,16 +16,18 @@ import typer
 from mo_sync.cli import completing
 from mo_sync.cli.context import Context, context_of
 from mo_sync.cli.deeds import by_whom
+from mo_sync.cli.erased import Done, tell, tell_scope, words
 from mo_sync.cli.filtering import AsJson, DryRun
-from mo_sync.cli.output import Output, bytes_text, counted
+from mo_sync.cli.output import Output
 from mo_sync.clock import SystemClock
 from mo_sync.errors import ExitCode, OutOfReach, UsageError
 from mo_sync.feeds.dropcopies import remove_copies
 from mo_sync.ledger import Ledger, queries
 from mo_sync.ledger.erasure import Scope, scope
-from mo_sync.ledger.filters import spellings
+from mo_sync.ledger.filters import ending_so, spellings
 from mo_sync.ledger.interventions import By
 from mo_sync.ledger.queries import Story
+from mo_sync.ledger.replay import Which, newest, replayable
 from mo_sync.ledger.veil import ERASED
 from mo_sync.presence import worker_name
 from mo_sync.readings import addressed_channel
@@ -34,39 +39,11 @@ from mo_sync.upkeep.erase import erase as erase_all
 __all__ = ["erase"]
 
 _PATIENCE_S = 30.0
-_COPIES_S = 10.0
-"""So long after the first signal copies are still looked for: afterwards nobody knows the ids any more."""
+_FILES_S = 10.0
+"""So long after the first signal the files of what was erased by then are still removed."""
+_CLOCKS_APART_S = 60.0
+"""What came to lie in the drop folder may bear the time of another machine."""
 _SHORTEST_NUMBER = 5
-
-
-@dataclass(frozen=True, slots=True)
-class _Done:
-    """What the report of an erasure says; nothing in it is personal."""
-
-    at: datetime
-    by: str
-    reason: str | None
-    report: Report
-    copies: list[str]
-    vacuumed: bool
-    stopped: list[int] = field(default_factory=list)
-    unsought: list[str] = field(default_factory=list, repr=False)
-
-    @property
-    def something(self) -> bool:
-        """Whether there was anything to be done."""
-        report = self.report
-        return bool(report.messages or report.attachments or report.events or report.files or self.copies)
-
-    @property
-    def exit_code(self) -> int:
-        """Whether the same command has to be given again."""
-        if self.stopped:
-            return 128 + self.stopped[0]
-        if not self.report.left:
-            return ExitCode.SETTLED
-        nothing = self.report.out_of_reach and not self.something
-        return ExitCode.NOTHING_POSSIBLE_NOW if nothing else ExitCode.WORK_REMAINS
 
 
 def erase(
@@ -102,13 +79,15 @@ def erase(
     numbers = _numbers(sender)
     if not wanted and not numbers:
         raise UsageError("nothing-chosen", "it was not said what to erase", hint="name ids, or a number with --from")
+    _refuse_to_keep(reason, numbers, wanted or [])
     with context.ledger() as ledger:
-        chosen, names = _chosen(ledger, wanted or [], numbers)
+        chosen, copied = _chosen(ledger, wanted or [], numbers)
+        _refuse_a_part(ledger, sender, chosen)
         if dry_run or not _agreed(output, chosen, yes=yes):
-            _tell_scope(output, chosen, dry_run=dry_run)
+            tell_scope(output, chosen, dry_run=dry_run)
             return ExitCode.SETTLED
-        done = _erased(context, ledger, chosen, names, by_whom(reason, context.environ), vacuum=vacuum)
-    _tell(output, done)
+        done = _erased(context, ledger, chosen, copied, by_whom(reason, context.environ), vacuum=vacuum)
+    tell(output, done)
     return done.exit_code
 
 
@@ -123,29 +102,58 @@ def _numbers(sender: str | None) -> list[str]:
     return spellings(sender)
 
 
-def _chosen(ledger: Ledger, wanted: list[str], numbers: list[str]) -> tuple[Scope, set[str]]:
-    """What is to be erased, and the names by which copies of its events are found."""
+def _chosen(ledger: Ledger, wanted: list[str], numbers: list[str]) -> tuple[Scope, _Copied]:
+    """What is to be erased, and by what copies of its events are found."""
     stories = [_story(ledger, name) for name in wanted]
     whole = [story for story in stories if story.kind != "attachment"]
+    keys = [story.id for story in whole if story.message is None]
     found = scope(
         ledger,
         message_ids=[story.message.id for story in whole if story.message is not None],
         attachment_ids=[story.id for story in stories if story.kind == "attachment"],
-        event_keys=[story.id for story in whole if story.message is None],
+        event_keys=keys,
         sender=numbers,
     )
-    # As they were typed too: for who was killed before the copies went, the ledger has but stand-ins now.
+    # As they were typed too: of what was erased before, the ledger has but stand-ins.
     typed = {name for name in wanted if not name.startswith(ERASED)}
-    return found, {*found.messages, *found.attachments, *typed, *(number.removeprefix("+") for number in numbers)}
+    names = {*found.messages, *found.attachments, *typed, *(number.removeprefix("+") for number in numbers)}
+    events = replayable(ledger, Which(keys=keys), after=0, upto=newest(ledger), count=len(keys)) if keys else []
+    return found, _Copied(frozenset(names), tuple(one.raw.body for one in events if one.raw is not None))
 
 
 def _story(ledger: Ledger, name: str) -> Story:
     """By its whole id: what is erased by mistake does not come back."""
-    found = queries.find_story(ledger, name)
+    try:
+        found = queries.find_story(ledger, name)
+    except UsageError as error:
+        if error.code != "id-unknown":
+            raise
+        hint = "if it was pruned, --from NUMBER finds the copies of its events in the drop folder"
+        raise UsageError(error.code, error.summary, item=error.item, hint=hint) from error
     if found.id != name and not found.id.startswith(ERASED):
         hint = f"the only one that begins so is {found.id}"
         raise UsageError("id-not-whole", "only whole ids are erased", item=name, hint=hint)
     return found
+
+
+def _refuse_a_part(ledger: Ledger, number: str | None, chosen: Scope) -> None:
+    """Nobody is told that there is nothing of a number because its country code was left out. Raises UsageError."""
+    if number is None or "+" in number or chosen.messages or chosen.events:
+        return
+    if others := ending_so(ledger, number.rpartition(":")[2]):
+        summary = f"nothing is of this number, but of {' and '.join(others)}, which end so"
+        raise UsageError("number-not-whole", summary, item="--from", hint="name the whole number, with a plus sign")
+
+
+def _refuse_to_keep(reason: str | None, numbers: Sequence[str], wanted: Sequence[str]) -> None:
+    """The reason is kept, and what is to be forgotten must not stand in it. Raises UsageError."""
+    digits = re.sub(r"\D", "", reason or "")
+    named = [one for one in numbers if re.sub(r"\D", "", one) in digits] + [
+        one for one in wanted if one in (reason or "")
+    ]
+    if named:
+        hint = "the ledger keeps the reason: name the request instead"
+        raise UsageError("reason-names-it", "what is to be forgotten stands in the reason", item="--reason", hint=hint)
 
 
 def _agreed(output: Output, chosen: Scope, *, yes: bool) -> bool:
@@ -153,57 +161,74 @@ def _agreed(output: Output, chosen: Scope, *, yes: bool) -> bool:
         return True
     if not (sys.stdin.isatty() and output.err.isatty()):  # where the question stands; the report may go to a file
         raise UsageError("not-agreed", "nothing is erased without --yes here", hint="--dry-run says what would be")
-    return typer.confirm(f"erase {_words(chosen)} for good?", err=True)
+    return typer.confirm(f"erase {words(chosen)} for good?", err=True)
 
 
-def _erased(context: Context, ledger: Ledger, chosen: Scope, names: set[str], by: By, *, vacuum: bool) -> _Done:
-    """By the first Ctrl-C it ends between two messages, when the copies of their events are removed too, if that does
-    not take long: the next time the ledger has but stand-ins for their ids."""
+def _erased(context: Context, ledger: Ledger, chosen: Scope, copied: _Copied, by: By, *, vacuum: bool) -> Done:
+    """The copies go first: who is killed in the middle finds by the ledger what else is to be looked for. By the first
+    Ctrl-C it ends between two messages, when their files are removed too, if that does not take long."""
     settings, clock = context.loaded().settings, SystemClock()
-    store = open_store(settings.store, worker=worker_name())
-    copies: list[str] = []
+    began_s = clock.now().timestamp() - _CLOCKS_APART_S
     stopped: list[int] = []
-    patience = _Patience(clock, stopped)
     with heard([signal.SIGINT, signal.SIGTERM], stopped.append, second_ends=True):
-        try:
-            with context.output().progress("messages and attachments") as bar:
-                bar.expect(len(chosen.messages) + len(chosen.attachments))
-                report = erase_all(
-                    ledger,
-                    store,
-                    chosen,
-                    by=by,
-                    clock=clock,
-                    patience_s=_PATIENCE_S,
-                    stop=lambda: bool(stopped),
-                    told=lambda: bar.advance(1),
-                )
-        finally:
-            store.close()
-        sought = names if not stopped else set(report.gone)  # what is not erased yet keeps its copies
-        if settings.drop.path is not None and sought:
-            copies, left = remove_copies(settings.drop.path, sought, stop=patience.is_over)
-            report.left |= left
+        copies, left = copied.removed(settings.drop.path, stopped)
+        report = _rows_and_files(context, ledger, chosen, by, stopped)
+        later, left_later = copied.removed(settings.drop.path, stopped, since_s=began_s)
+        report.left |= left | left_later
         vacuumed = _tidied(ledger, report, stopped, compact=vacuum and not stopped) and vacuum and not stopped
-    unsought = report.gone if patience.was_over else []
-    return _Done(clock.now(), by.who or "", by.reason, report, copies, vacuumed, stopped, unsought)
+    return Done(clock.now(), by.who or "", by.reason, report, copies + later, vacuumed, stopped)
+
+
+def _rows_and_files(context: Context, ledger: Ledger, chosen: Scope, by: By, stopped: list[int]) -> Report:
+    clock = SystemClock()
+    with (
+        contextlib.closing(open_store(context.loaded().settings.store, worker=worker_name())) as store,
+        context.output().progress("messages and attachments") as bar,
+    ):
+        bar.expect(len(chosen.messages) + len(chosen.attachments))
+        return erase_all(
+            ledger,
+            store,
+            chosen,
+            by=by,
+            clock=clock,
+            patience_s=_PATIENCE_S,
+            stop=lambda: bool(stopped),
+            give_up=_Patience(clock, stopped).is_over,
+            told=lambda: bar.advance(1),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Copied:
+    """By what the copies of events are found: ids and numbers, and what events without either say."""
+
+    names: frozenset[str]
+    bodies: tuple[bytes, ...]
+
+    def removed(
+        self, drop: Path | None, stopped: list[int], *, since_s: float = 0.0
+    ) -> tuple[list[str], dict[str, str]]:
+        """What went, and what is left; nothing more when it is ``stopped``."""
+        if drop is None or not (self.names or self.bodies):
+            return [], {}
+        return remove_copies(drop, self.names, bodies=self.bodies, since_s=since_s, stop=lambda: bool(stopped))
 
 
 class _Patience:
-    """What is left of it, for what has to be done yet, from the first look after a signal on."""
+    """For the files of what was erased by then, from the first look after a signal on."""
 
     def __init__(self, clock: SystemClock, stopped: list[int]) -> None:
         self._clock = clock
         self._stopped = stopped
         self._until_s: float | None = None
-        self.was_over = False
 
     def is_over(self) -> bool:
-        if self._stopped:
-            if self._until_s is None:
-                self._until_s = self._clock.monotonic() + _COPIES_S
-            self.was_over = self._clock.monotonic() >= self._until_s
-        return self.was_over
+        if not self._stopped:
+            return False
+        if self._until_s is None:
+            self._until_s = self._clock.monotonic() + _FILES_S
+        return self._clock.monotonic() >= self._until_s
 
 
 def _tidied(ledger: Ledger, report: Report, stopped: list[int], *, compact: bool) -> bool:
@@ -218,71 +243,3 @@ def _tidied(ledger: Ledger, report: Report, stopped: list[int], *, compact: bool
     except OutOfReach as trouble:
         report.leave(trouble)
     return False
-
-
-def _words(chosen: Scope) -> str:
-    told = [
-        counted(count, name)
-        for name, count in (
-            ("message", len(chosen.messages)),
-            ("attachment", chosen.attachments_in_all),
-            ("event", chosen.events_in_all),
-            ("file", chosen.files),
-        )
-        if count
-    ]
-    if not told:
-        return "nothing"
-    size = f" ({bytes_text(chosen.bytes)})" if chosen.files else ""
-    return " and ".join(filter(None, (", ".join(told[:-1]), told[-1]))) + size
-
-
-def _tell_scope(output: Output, chosen: Scope, *, dry_run: bool) -> None:
-    if output.as_json:
-        counts = {"messages": len(chosen.messages), "attachments": chosen.attachments_in_all}
-        counts |= {"events": chosen.events_in_all, "files": chosen.files, "bytes": chosen.bytes}
-        output.json({"erased": False, "dry_run": dry_run, **counts})
-    else:
-        output.say(f"{_words(chosen)} would be erased" if dry_run else "nothing was erased")
-
-
-def _tell(output: Output, done: _Done) -> None:
-    report = done.report
-    if done.unsought:  # not in the report: it is kept, and these are to be forgotten
-        ids = " ".join(done.unsought)
-        output.warn(f"not all of the drop folder was looked through: name these ids too the next time: {ids}")
-    if output.as_json:
-        output.json(
-            {
-                "erased": True,
-                "at": done.at,
-                "by": done.by,
-                "reason": done.reason,
-                "messages": report.messages,
-                "attachments": report.attachments,
-                "events": report.events,
-                "files": report.files,
-                "copies": len(done.copies),
-                "vacuumed": done.vacuumed,
-                "left": report.left,
-                "whole": not done.stopped,
-            }
-        )
-        return
-    if not (done.something or done.stopped):
-        why = "" if report.left else ": there is nothing of it, or it was erased before"
-        output.say(f"nothing was erased{why}")
-    else:
-        output.say(
-            f"erased: {counted(len(report.messages), 'message')}, {counted(len(report.attachments), 'attachment')}, "
-            f"{counted(report.events, 'event')}; {counted(report.files, 'file')} and "
-            f"{counted(len(done.copies), 'copy', 'copies')} of events removed"
-        )
-    for name, why in report.left.items():
-        output.warn(f"left: {name}: {why}")
-    if done.stopped:
-        output.warn("interrupted: the same command again does the rest, copies of events in the drop folder too")
-    elif report.left:
-        output.say("the same command again does what is left")
-    elif not done.vacuumed:
-        output.say("unused pages of the ledger may hold traces: --vacuum writes it anew")

@@ -19,6 +19,7 @@ from mo_sync.clock import Clock, SystemClock
 from mo_sync.errors import ExitCode, OutOfReach, UsageError
 from mo_sync.ledger import Ledger
 from mo_sync.ledger.verification import settled_count
+from mo_sync.ledger.whereabouts import unfinished
 from mo_sync.presence import worker_name
 from mo_sync.settings import Settings
 from mo_sync.signals import heard
@@ -26,6 +27,7 @@ from mo_sync.store import open_for_reading, open_store
 from mo_sync.upkeep import repair as mending
 from mo_sync.upkeep import verify as upkeep
 from mo_sync.upkeep.faults import Mended, Verified
+from mo_sync.upkeep.forgotten import forget
 
 __all__ = ["verify"]
 
@@ -82,7 +84,7 @@ def verify(
         try:
             if repair and not force:
                 mending.refuse_many_orphans(verified)
-            if repair and verified.found:
+            if repair and (verified.found or unfinished(ledger, count=1)):
                 who = by_whom(None, context.environ).who or ""
                 _mend(verified, ledger, settings, clock=clock, who=who, stop=lambda: bool(stopped))
         except OutOfReach as error:  # what was found by hours of reading is told first
@@ -107,6 +109,7 @@ def _mend(
                 return
             verified.found[place] = mend(one)
         verified.found = mending.sweep(ledger, store, verified.found, clock=clock)
+        verified.found = forget(ledger, store, verified.found, stop=stop)
 
 
 def _share(text: str) -> float:

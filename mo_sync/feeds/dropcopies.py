@@ -34,15 +34,21 @@ _FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def remove_copies(
-    drop: Path, names: Collection[str], *, stop: Callable[[], bool] = lambda: False
+    drop: Path,
+    names: Collection[str],
+    *,
+    bodies: Collection[bytes] = (),
+    since_s: float = 0.0,
+    stop: Callable[[], bool] = lambda: False,
 ) -> tuple[list[str], dict[str, str]]:
     """Remove the files in which one of ``names`` (ids, numbers without their plus sign) stands as a word of its own,
-    as it is or in any way in which an event may be wrapped or written.
+    as it is or in any way in which an event may be wrapped or written; or one of ``bodies`` as it is.
 
-    A file goes as a whole, with what else is in it. Their paths below ``drop``; and those that could not be looked
-    into or removed, with the reason. ``stop`` is asked before each file.
+    A file goes as a whole, with what else is in it and what is said beside it of why it was rejected. Their paths below
+    ``drop``; and those that could not be looked into or removed, with the reason. ``since_s``: only what came to lie
+    there since then, in seconds since 1970. ``stop`` is asked before each file.
     """
-    wanted = _Names.of(names)
+    wanted = _Names.of(names, bodies)
     removed: list[str] = []
     left: dict[str, str] = {}
     for path in _kept(drop, left):
@@ -50,16 +56,29 @@ def remove_copies(
             break
         name = shown(str(path.relative_to(drop)))
         try:
-            if _holds(path, wanted, refused=drop / "rejected" in path.parents):
-                path.unlink()
-                with contextlib.suppress(FileNotFoundError):
-                    path.with_name(path.name + ERROR_SUFFIX).unlink()
-                removed.append(name)
+            if path.lstat().st_ctime < since_s:
+                continue
+            refused = drop / "rejected" in path.parents
+            if _holds(path, wanted, refused=refused):
+                removed.append(shown(str(_remove(path, refused=refused).relative_to(drop))))
         except FileNotFoundError:
             continue
         except (OSError, EOFError, zlib.error) as error:
             left[name] = getattr(error, "strerror", None) or type(error).__name__
     return removed, left
+
+
+def _remove(path: Path, *, refused: bool) -> Path:
+    """The file, with what is said beside it; or by what is said of it, when that is what names it. Which file it was.
+    Raises OSError."""
+    about = path.with_name(path.name.removesuffix(ERROR_SUFFIX))
+    if refused and about != path and about.is_file():
+        about.unlink()
+        path.unlink()
+        return about
+    path.unlink()
+    path.with_name(path.name + ERROR_SUFFIX).unlink(missing_ok=True)
+    return path
 
 
 def forget_days(drop: Path, *, before: date) -> tuple[int, dict[str, str]]:
@@ -112,15 +131,25 @@ def _kept(drop: Path, left: dict[str, str]) -> Iterator[Path]:
 
 @dataclass(frozen=True, slots=True)
 class _Names:
-    """What is looked for: words, and what has other characters in it."""
+    """What is looked for: words, what has other characters in it, and whole bodies."""
 
     words: frozenset[str]
     odd: tuple[str, ...]
+    bodies: tuple[bytes, ...]
 
     @classmethod
-    def of(cls, names: Collection[str]) -> _Names:
+    def of(cls, names: Collection[str], bodies: Collection[bytes]) -> _Names:
         words = frozenset(name for name in names if _WORD.fullmatch(name))
-        return cls(words, tuple(name for name in names if name and name not in words))
+        odd = tuple(name for name in names if name and name not in words)
+        return cls(words, odd, tuple(body for body in bodies if body))
+
+    @property
+    def longest(self) -> int:
+        """How many bytes of what was read have to be looked at again together with those that follow."""
+        return max((_LONGEST_WORD, *map(len, self.bodies)))
+
+    def lie_in(self, raw: bytes) -> bool:
+        return any(body in raw for body in self.bodies)
 
     def are_in(self, text: str, words: Collection[str]) -> bool:
         """``words`` are those of ``text``."""
@@ -152,10 +181,12 @@ def _look(content: BinaryIO | gzip.GzipFile, names: _Names) -> tuple[bool, bool]
     rest, wrapped = b"", bool(names.odd)
     while chunk := content.read(_CHUNK):
         raw = rest + chunk
+        if names.lie_in(raw):
+            return True, wrapped
         for text in spelled(raw.decode("utf-8", "replace")):
             words = _WORD.findall(text)
             if names.are_in(text, words):
                 return True, wrapped
             wrapped |= any(mark in text for mark in _WRAPPED) or max(map(len, words), default=0) > _LONGEST_PLAIN
-        rest = raw[-_LONGEST_WORD:]
+        rest = raw[-names.longest :]
     return False, wrapped

@@ -12,13 +12,26 @@ from sqlalchemy import Text, false, literal_column, or_, select
 from sqlalchemy.sql import ColumnElement
 
 from mo_sync.ledger.dialect import folded
+from mo_sync.ledger.ledger import Ledger
 from mo_sync.ledger.schema import attachment, event, message
 from mo_sync.lifecycle import State
 
-__all__ = ["EVENT_STATES", "Filters", "addresses", "event_in", "matching", "says", "sent", "sent_by", "spellings"]
+__all__ = [
+    "EVENT_STATES",
+    "Filters",
+    "addresses",
+    "ending_so",
+    "event_in",
+    "matching",
+    "says",
+    "sent",
+    "sent_by",
+    "spellings",
+]
 
 EVENT_STATES: Final = ("accepted", "ignored", "rejected")
 
+_A_FEW: Final = 3
 _CHANNELS: Final = ("whatsapp", "sms", "mms", "rcs", "viber")
 """Those whose addresses are phone numbers."""
 _FOLDED: Final = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
@@ -63,6 +76,14 @@ def event_in(states: Collection[str]) -> ColumnElement[bool]:
     """Whether an event is in one of these states; in what is none, no event is."""
     # Written out, as the database's index of rejected ones has it: with a parameter SQLite would not take that.
     return or_(false(), *(event.c.state == literal_column(f"'{one}'", Text) for one in EVENT_STATES if one in states))
+
+
+def ending_so(ledger: Ledger, digits: str) -> list[str]:
+    """The first few numbers of senders that end with these digits, and have others before them. Raises
+    LedgerOutOfReach."""
+    numbers = select(message.c.from_address).where(message.c.from_address.endswith(digits, autoescape=True)).distinct()
+    with ledger.read() as connection:
+        return list(connection.execute(numbers.order_by(message.c.from_address).limit(_A_FEW)).scalars())
 
 
 def says(column: ColumnElement[str], words: str) -> ColumnElement[bool]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, func, select, update
+from sqlalchemy.sql import ColumnElement
 
 from mo_sync.ledger.dialect import begins_with
 from mo_sync.ledger.ledger import Ledger
@@ -14,7 +16,15 @@ from mo_sync.ledger.veil import ERASED, known_key
 from mo_sync.lifecycle import State
 from mo_sync.naming import key
 
-__all__ = ["erased_by_now", "erased_filed_as", "filed_once", "files_gone", "place_of", "unfinished"]
+__all__ = [
+    "erased_by_now",
+    "erased_filed_as",
+    "filed_once",
+    "files_gone",
+    "place_of",
+    "unfinished",
+    "unfinished_count",
+]
 
 
 def place_of(row: Row[*tuple[Any, ...]]) -> str:
@@ -33,17 +43,31 @@ def place_of(row: Row[*tuple[Any, ...]]) -> str:
     )
 
 
-def unfinished(ledger: Ledger, *, after: str = "", count: int = 500, on_request: bool = False) -> dict[str, str]:
+def unfinished(
+    ledger: Ledger, *, after: str = "", count: int = 500, on_request: bool = False, before: datetime | None = None
+) -> dict[str, str]:
     """The next erased attachments whose files are still to be removed: the keys by what stands for their ids.
 
-    ``on_request``: none of those that were kept long enough. Raises LedgerOutOfReach.
+    ``on_request``: none of those that were kept long enough. ``before``: since when, at the latest. Raises
+    LedgerOutOfReach.
     """
-    query = select(attachment.c.id, attachment.c.location)
-    left = [is_in(State.ERASED), attachment.c.location.is_not(None), attachment.c.id > after]
-    left += [begins_with(ledger.dialect, attachment.c.id, ERASED)] if on_request else []
+    query = select(attachment.c.id, attachment.c.location).where(*_unfinished(ledger, on_request=on_request))
+    since = [attachment.c.updated_at < before] if before is not None else []
     with ledger.read() as connection:
-        found = connection.execute(query.where(*left).order_by(attachment.c.id).limit(count))
-        return {row.id: row.location for row in found}
+        some = query.where(attachment.c.id > after, *since).order_by(attachment.c.id).limit(count)
+        return {row.id: row.location for row in connection.execute(some)}
+
+
+def unfinished_count(ledger: Ledger) -> int:
+    """How many of those that were erased on request. Raises LedgerOutOfReach."""
+    query = select(func.count()).select_from(attachment).where(*_unfinished(ledger, on_request=True))
+    with ledger.read() as connection:
+        return int(connection.execute(query).scalar_one())
+
+
+def _unfinished(ledger: Ledger, *, on_request: bool) -> list[ColumnElement[bool]]:
+    left = [is_in(State.ERASED), attachment.c.location.is_not(None)]
+    return [*left, begins_with(ledger.dialect, attachment.c.id, ERASED)] if on_request else left
 
 
 def erased_by_now(ledger: Ledger, attachment_ids: Collection[str]) -> set[str]:

@@ -6,7 +6,9 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mo_sync.errors import ExitCode
+import structlog
+
+from mo_sync.errors import ExitCode, StoreOutOfReach
 from mo_sync.feeds.inbox.feed import Looked
 from mo_sync.intake import Receipt
 from mo_sync.ledger import applications, queries
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from mo_sync.service.service import Service
 
 __all__ = ["Summary", "one_pass"]
+
+_log = structlog.get_logger(__name__)
 
 _SHORT_REST_S = 10.0
 
@@ -58,6 +62,7 @@ def one_pass(service: Service, stop: threading.Event, *, hurry: threading.Event 
     service.reconciler.close(grace_s=service.settings.sync.stop_grace, hurry=hurry)
     service.reconciler.note_pace()
     take_in(service.ledger, service.store, service.settings.limits, clock=service.clock, stop=stop.is_set)
+    _forget(service, stop)
     if service.marking is not None:
         service.marking.tell(stop.is_set)
     counts = queries.counts(service.ledger)
@@ -83,6 +88,14 @@ def one_pass(service: Service, stop: threading.Event, *, hurry: threading.Event 
             unread=left_alone + receipt.rejected,
         ),
     )
+
+
+def _forget(service: Service, stop: threading.Event) -> None:
+    """Where no daemon works, nobody else removes the files of what was erased by who was killed before he could."""
+    try:
+        service.rounds.finish(stop)
+    except StoreOutOfReach as error:
+        _log.error("erase.file-left", error=str(error), hint="see whether the store is mounted; it is tried again")
 
 
 def _look_through(service: Service, stop: threading.Event) -> Looked:

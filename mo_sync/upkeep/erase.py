@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -12,7 +12,7 @@ from mo_sync.errors import OutOfReach, StoreOutOfReach
 from mo_sync.ledger import Ledger
 from mo_sync.ledger.erasure import Erased, Scope, erase_attachment, erase_message, erase_unread
 from mo_sync.ledger.interventions import By
-from mo_sync.ledger.whereabouts import filed_once, files_gone, unfinished
+from mo_sync.ledger.whereabouts import filed_once, files_gone, unfinished, unfinished_count
 from mo_sync.naming import quarantine_key
 from mo_sync.store import Store
 from mo_sync.upkeep.bare import is_another, looks_empty
@@ -57,14 +57,16 @@ def erase(
     clock: Clock,
     patience_s: float,
     stop: Callable[[], bool] = lambda: False,
+    give_up: Callable[[], bool] = lambda: False,
     told: Callable[[], object] = lambda: None,
 ) -> Report:
     """Erase what ``scope`` names: first the rows of all of it, then the files.
 
     What is being fetched is waited for, ``patience_s`` seconds in all, and left if it is not done by then. ``told`` is
     called after each message and each single attachment; what it raises ends the work, and what was erased stays so.
-    ``stop`` is asked before each, and ends it in good order. A ledger or a store out of reach is told with what is
-    left. A second call does what is left. What was kept long enough is none of it: a report names nobody else's.
+    ``stop`` is asked before each, and ends it in good order: the files of what was erased by then go too, until
+    ``give_up`` says that it takes too long. A ledger or a store out of reach is told with what is left. A second call
+    does what is left. What was kept long enough is none of it: a report names nobody else's.
     """
     report, until_s = Report(), clock.monotonic() + patience_s
 
@@ -85,7 +87,9 @@ def erase(
                 told()
         if scope.events and not stop():
             report.events += erase_unread(ledger, scope.events, now=clock.now())
-        _finish(ledger, store, report, stop=stop, on_request=True)
+        _finish(ledger, store, report, stop=give_up, on_request=True)
+        if give_up() and (count := unfinished_count(ledger)):
+            report.left["files"] = f"of {count:,} attachments that were erased, not removed yet"
     except OutOfReach as trouble:
         report.leave(trouble)
     return report
@@ -100,7 +104,7 @@ def finish(
 ) -> Report:
     """Remove the files of what was erased or kept long enough, also of what an earlier run could not finish.
 
-    ``stop`` is asked between some hundreds of them, ``told`` is called after each. Raises LedgerOutOfReach; and
+    ``stop`` is asked before each, ``told`` is called after each. Raises LedgerOutOfReach; and
     StoreOutOfReach ``store-looks-empty`` when it finds none of them in a store that is hardly theirs: then where they
     are is still known, for when their disk is mounted again.
     """
@@ -122,17 +126,25 @@ def _finish(
     while not stop() and (places := unfinished(ledger, after=after, on_request=on_request)):
         removed: dict[str, int] = {}
         for stand_in, location in places.items():
+            if stop():
+                break
             try:
                 removed[stand_in] = _purged(store, location)
             except OSError as error:
                 report.left[stand_in] = f"its file cannot be removed ({error.strerror or type(error).__name__})"
             told()
         report.files += sum(removed.values())
-        if not report.files:
-            _refuse_an_empty_store(ledger, store, removed)
-        if removed:
-            files_gone(ledger, {stand_in: places[stand_in] for stand_in in removed})
+        lost = {stand_in for stand_in, count in removed.items() if not count}
+        _tell_gone(ledger, places, removed.keys() - lost)
+        if lost:  # the store may have gone in the middle, too
+            _refuse_an_empty_store(ledger, store, lost)
+            _tell_gone(ledger, places, lost)
         after = max(places)
+
+
+def _tell_gone(ledger: Ledger, places: Mapping[str, str], stand_ins: Collection[str]) -> None:
+    if stand_ins:
+        files_gone(ledger, {stand_in: places[stand_in] for stand_in in stand_ins})
 
 
 def _purged(store: Store, location: str) -> int:

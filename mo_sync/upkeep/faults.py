@@ -29,6 +29,8 @@ class Fault(StrEnum):
     DAMAGED = "damaged"
     UNREADABLE = "unreadable"
     ORPHAN = "orphan"
+    ERASED = "erased"
+    """It is of what was erased or kept long enough, and was to be removed."""
     TEMPORARY = "stale-temporary"
     """What a dead worker left of a file on its way."""
 

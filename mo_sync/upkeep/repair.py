@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -18,6 +19,8 @@ from mo_sync.upkeep.verify import Stopped, can_be_known, id_in, look
 
 __all__ = ["refuse_many_orphans", "repair", "sweep"]
 
+_PATIENCE_S: Final = 5.0
+_ASK_AGAIN_S: Final = 0.1
 _FETCHED: Final = "it is fetched again"
 
 
@@ -49,7 +52,7 @@ def repair(
     the next run finds. Raises LedgerOutOfReach.
     """
     if found.filed is None:
-        return _of_nobody(ledger, store, found)
+        return _of_nobody(ledger, store, found, clock)
     filed = found.filed
     try:
         again = look(store, filed, stop)
@@ -63,29 +66,32 @@ def repair(
     send = partial(send_back, ledger, filed, now=now, give_up_after_s=give_up_after_s, reason=_reason(found), who=who)
     if found.fault is Fault.MISSING:
         return replace(found, mended=Mended.DONE, remark=_FETCHED) if send() else _left_alone(found)
-    return _alone(store, found, lambda: _exchanged(ledger, store, found, filed, send))
+    return _alone(store, found, clock, lambda: _exchanged(ledger, store, found, filed, send))
 
 
-def _alone(store: Store, found: Found, mend: Callable[[], Found]) -> Found:
+def _alone(store: Store, found: Found, clock: Clock, mend: Callable[[], Found]) -> Found:
     """From the question to the ledger on until it is told: else the file that somebody else put there meanwhile would
     be moved away."""
+    until_s = clock.monotonic() + _PATIENCE_S
     try:
-        with store.alone(found.key) as alone:
-            if alone:
-                return mend()
+        while clock.monotonic() < until_s:
+            with store.alone(found.key) as alone:
+                if alone:
+                    return mend()
+            clock.wait(threading.Event(), _ASK_AGAIN_S)
     except OSError as error:
         return replace(found, mended=Mended.LEFT, remark=f"left alone: {error.strerror or type(error).__name__}")
     return replace(found, mended=Mended.LEFT, remark="left alone: somebody else is at it")
 
 
-def _of_nobody(ledger: Ledger, store: Store, found: Found) -> Found:
+def _of_nobody(ledger: Ledger, store: Store, found: Found, clock: Clock) -> Found:
     match found.fault:
-        case Fault.TEMPORARY:  # see sweep, which is for all of them at once
+        case Fault.TEMPORARY | Fault.ERASED:  # see sweep and forget, which are for all of them at once
             return found
         case Fault.UNREADABLE:
             return replace(found, mended=Mended.LEFT, remark="left alone: see its rights, and the disk")
         case _:
-            return _alone(store, found, lambda: _moved_away(ledger, store, found))
+            return _alone(store, found, clock, lambda: _moved_away(ledger, store, found))
 
 
 def sweep(ledger: Ledger, store: Store, found: Sequence[Found], *, clock: Clock) -> list[Found]:
@@ -119,6 +125,8 @@ def _exchanged(ledger: Ledger, store: Store, found: Found, filed: Filed, send: C
     if erased_by_now(ledger, [filed.id]):  # who erased it did perhaps not find it, neither here nor there
         mended, remark = _removed(store, found.key)
         return replace(found, mended=mended, remark=remark)
+    if mended is Mended.CHANGED:
+        return _left_alone(found)
     return replace(found, mended=Mended.LEFT, remark=f"{moved}; it changed meanwhile")
 
 

@@ -66,7 +66,7 @@ class Rounds:
         """
         again = False
         troubles: list[Exception] = []
-        for work in (self._finish, self._judge, self._listen_in_turn, self._prune_in_turn, self._verify_in_turn):
+        for work in (self.finish, self._judge, self._listen_in_turn, self._prune_in_turn, self._verify_in_turn):
             try:
                 again = work(stop, progressed) or again
             except Exception as error:  # noqa: BLE001  it is raised when the others had their turn
@@ -102,7 +102,9 @@ class Rounds:
             self._duties.give_back(duty, lease)
         return again
 
-    def _finish(self, stop: threading.Event, progressed: Callable[[], object]) -> bool:
+    def finish(self, stop: threading.Event, progressed: Callable[[], object] = lambda: None) -> bool:
+        """Remove the files of what was erased or kept long enough; that nothing is to be fetched for it. Raises
+        OutOfReach."""
         finished = finish(self._ledger, self._store, stop=stop.is_set, told=progressed)
         _tell_left("erase.file-left", "attachment", finished.left, len(finished.left))
         return False

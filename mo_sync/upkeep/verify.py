@@ -6,7 +6,7 @@ import hashlib
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import chain
 from typing import Final
 
@@ -27,6 +27,7 @@ from mo_sync.store import Readable
 from mo_sync.store.base import Odd, Oddity, Resting
 from mo_sync.upkeep.bare import looks_empty, nothing_rests
 from mo_sync.upkeep.faults import Fault, Found, Verified, too_many
+from mo_sync.upkeep.forgotten import lingering
 
 __all__ = ["Stopped", "can_be_known", "id_in", "look", "verify"]
 
@@ -88,6 +89,7 @@ def verify(
     if orphans:
         for batch in _batches(chain(store.surveyed(), store.left_behind()), stop):
             _survey(ledger, batch, verified, before=clock.now().timestamp() - _SETTLED_S)
+        verified.found += lingering(ledger, store, before=clock.now() - timedelta(seconds=_SETTLED_S))
     verified.whole = not stop()
     return verified
 

@@ -9,11 +9,13 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mo_sync.cli import erasing
 from mo_sync.errors import LedgerOutOfReach, UsageError
+from mo_sync.events import RawEvent, parse
 from mo_sync.ledger import Ledger
 from mo_sync.ledger.claims import claim, settle
 from mo_sync.ledger.erasure import Erased, erase_message
@@ -91,22 +93,50 @@ class Killed(BaseException):
     """At the worst moment."""
 
 
-@pytest.mark.parametrize("words", [["M1", "M2"], ["A1", "A2"], ["E1", "E2"], ["--from", ANNA]])
-def test_who_was_killed_before_the_copies_went_does_the_same_again(
+WAYS = [["M1", "M2"], ["A1", "A2"], ["E1", "E2"], ["--from", ANNA]]
+
+
+@pytest.mark.usefixtures("nameless")
+@pytest.mark.parametrize("words", WAYS)
+def test_who_was_killed_when_the_copies_had_gone_does_the_same_again(
     filled: Ledger, erase: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
 ) -> None:
+    """They go first: afterwards the ledger has but stand-ins for the ids by which they are found."""
+
     def killed(*_: object, **__: object) -> None:
         raise Killed
 
     with monkeypatch.context() as patched, pytest.raises(Killed):
-        patched.setattr(erasing, "remove_copies", killed)
+        patched.setattr(erasing, "erase_all", killed)
         erase(*words)
-    assert (copies(tmp_path), files(tmp_path)) == (["1", "2"], [])
+    assert len(files(tmp_path)) == 2
+    by_attachment = words == ["A1", "A2"]
+    assert copies(tmp_path) == (["10", "20"] if by_attachment else [])
 
     told = erase(*words)
 
-    assert (told.exit_code, told.document["messages"], told.document["copies"]) == (0, [], 2)
-    assert copies(tmp_path) == []
+    assert (told.exit_code, len(told.document["attachments"])) == (0, 2)
+    assert files(tmp_path) == []
+
+
+@pytest.mark.parametrize("words", WAYS)
+def test_a_copy_that_comes_to_lie_there_meanwhile_goes_too(
+    filled: Ledger, erase: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    """A file that was being read when it began."""
+    held = [path.rename(tmp_path / path.name) for path in (tmp_path / "drop/done/2026-11-20").iterdir()]
+    all_of_it = erasing.erase_all
+
+    def meanwhile(*arguments: Any, **more: Any) -> Any:
+        report = all_of_it(*arguments, **more)
+        for path in held:
+            path.rename(tmp_path / "drop/done/2026-11-20" / path.name)
+        return report
+
+    monkeypatch.setattr(erasing, "erase_all", meanwhile)
+    told = erase(*words)
+
+    assert (told.exit_code, told.document["copies"], copies(tmp_path)) == (0, 2, [])
 
 
 LOCKED = LedgerOutOfReach("ledger-locked", "the ledger is locked", item="the ledger", hint="see who has it")
@@ -220,31 +250,83 @@ def test_who_is_interrupted_says_what_was_erased_and_does_the_rest_the_next_time
     with monkeypatch.context() as patched:
         signalled(patched, number)
         first = erase("--from", ANNA)
-    assert copies(tmp_path) == ["2", "20"]
+    assert (copies(tmp_path), files(tmp_path)) == ([], ["0-A2"])
     again = erase("--from", ANNA)
 
     told = first.document
-    assert (first.exit_code, len(told["messages"]), told["whole"], told["copies"]) == (code, 1, False, 2)
-    assert "next time" not in first.err
+    assert (first.exit_code, len(told["messages"]), told["whole"], told["copies"]) == (code, 1, False, 4)
+    assert (told["files"], told["left"]) == (1, {})
     assert (again.exit_code, len(again.document["messages"]), again.document["whole"]) == (0, 1, True)
     assert (copies(tmp_path), files(tmp_path)) == ([], [])
 
 
-@pytest.mark.usefixtures("nameless")
-def test_who_is_interrupted_and_does_not_find_all_copies_soon_says_what_to_name_the_next_time(
+def test_who_is_interrupted_and_has_a_slow_store_says_what_is_left(
     filled: Ledger, erase: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
         signalled(patched, signal.SIGINT)
-        patched.setattr(erasing, "_COPIES_S", 0.0)
+        patched.setattr(erasing, "_FILES_S", 0.0)
         first = erase("--from", ANNA)
-    assert (first.document["copies"], "M1" in first.out) == (0, False)
-    assert first.err.endswith("name these ids too the next time: M1\n")
+    assert first.document["left"] == {"files": "of 1 attachments that were erased, not removed yet"}
+    assert len(files(tmp_path)) == 2
 
-    again = erase("--from", ANNA, "M1")
+    assert erase("--from", ANNA).exit_code == 0
+    assert files(tmp_path) == []
 
-    assert (again.exit_code, again.document["copies"]) == (0, 4)
-    assert copies(tmp_path) == []
+
+@pytest.mark.parametrize("number", ["4085550100", "whatsapp:4085550100", "85550100"])
+def test_a_number_without_its_country_code_is_not_answered_with_nothing(
+    filled: Ledger, erase: Ask, number: str
+) -> None:
+    with pytest.raises(UsageError, match="number-not-whole") as caught:
+        erase("--from", number)
+
+    assert ANNA in caught.value.summary
+    assert erase("--from", "14095550100").exit_code == 0, "nobody's"
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["--from", ANNA], f"request of {ANNA}"),
+        (["--from", ANNA[1:]], "of +1 (408) 555-0100"),
+        (["M1"], "message M1"),
+    ],
+)
+def test_what_is_to_be_forgotten_does_not_stand_in_the_reason(
+    filled: Ledger, erase: Ask, words: list[str], reason: str
+) -> None:
+    with pytest.raises(UsageError, match="reason-names-it"):
+        erase(*words, "--reason", reason)
+
+    assert column(filled, "select count(*) from message where from_address is not null") == [2]
+    assert erase(*words, "--reason", "request 4711 of 2026-11-20").exit_code == 0
+
+
+@pytest.mark.parametrize("body", [b"{broken of somebody", b'"a": 1}\n' * 30_000])
+def test_a_rejected_event_goes_with_its_file_and_what_is_said_of_it(
+    ledger: Ledger, erase: Ask, tmp_path: Path, body: bytes
+) -> None:
+    broken = RawEvent("drop:b.json", body, later(0))
+    recorded(ledger, (broken, parse(broken)))
+    rejected = tmp_path / "drop" / "rejected"
+    rejected.mkdir(parents=True)
+    (rejected / "b.json").write_bytes(b" " * 1_000_000 + body + b"\n")
+    (rejected / "other.json").write_bytes(b"{broken")
+    (rejected / "b.json.error.txt").write_text("it cannot be read")
+    [key] = column(ledger, "select event_key from event")
+
+    told = erase(key)
+
+    assert (told.exit_code, told.document["events"], told.document["copies"]) == (0, 1, 1)
+    assert [path.name for path in rejected.iterdir()] == ["other.json"]
+
+
+def test_who_names_what_was_pruned_is_told_how_its_copies_are_found(filled: Ledger, erase: Ask) -> None:
+    with pytest.raises(UsageError, match="id-unknown") as caught:
+        erase("M9")
+
+    assert "--from" in (caught.value.hint or "")
 
 
 def test_who_is_interrupted_while_the_ledger_is_written_anew_gets_the_report_all_the_same(

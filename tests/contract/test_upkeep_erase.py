@@ -21,7 +21,8 @@ from mo_sync.lifecycle import State
 from mo_sync.settings import Retention
 from mo_sync.store import LocalStore, Placement
 from mo_sync.upkeep.erase import Report, erase
-from mo_sync.upkeep.faults import Fault
+from mo_sync.upkeep.faults import Fault, Found, Mended
+from mo_sync.upkeep.forgotten import forget
 from mo_sync.upkeep.prune import prune
 from mo_sync.upkeep.repair import repair
 from mo_sync.upkeep.verify import verify
@@ -30,8 +31,13 @@ from tests.ledgers import announced, column, later, recorded, settlement, stored
 from tests.stores import put_in_place
 
 ME = By("me")
+
 ANNA, BERT = "+14085550100", "+14085550199"
 KEYS = {"A1": "2026/11/19/M1/0-A1.jpg", "A2": "2026/11/19/M1/1-A2.jpg", "A3": "2026/11/19/M2/0-A3.jpg"}
+
+
+def always() -> bool:
+    return True
 
 
 @pytest.fixture
@@ -103,6 +109,29 @@ def test_nothing_is_pruned_for_good_while_the_store_is_not_mounted(
     assert column(filled, "select id from attachment where location is not null") == []
 
 
+def test_a_store_that_goes_in_the_middle_is_not_one_whose_files_are_gone(
+    filled: Ledger, store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    purge, disk = store.purge, tmp_path / "unmounted"
+
+    def vanishing(key: str) -> int:
+        removed = purge(key)
+        if removed and not disk.exists():
+            store.root.rename(disk)
+            store.root.mkdir()
+        return removed
+
+    monkeypatch.setattr(store, "purge", vanishing)
+    first = erased(filled, store)
+
+    assert first.files == 1
+    assert first.left["store"].startswith("store-looks-empty: 1 of 1 files are not there")
+    assert len(unfinished(filled)) == 1
+    store.root.rmdir()
+    disk.rename(store.root)
+    assert (erased(filled, store).files, unfinished(filled)) == (1, {})
+
+
 def test_a_file_that_is_gone_from_a_store_with_others_is_gone(filled: Ledger, store: LocalStore) -> None:
     shutil.rmtree(store.root / "2026/11/19/M1")
 
@@ -166,3 +195,34 @@ def test_what_was_set_aside_goes_with_what_is_pruned_and_is_found_by_nobody_else
     assert done.counts == {"missing": 1}
     assert not [path for path in store.root.rglob("*A1*") if path.is_file()]
     assert column(filled, "select id from attachment order by id") == ["A2", "A3"]
+
+
+def test_what_a_killed_erasure_left_is_found_by_verify_and_removed_by_a_repair(
+    filled: Ledger, store: LocalStore
+) -> None:
+    erase(filled, store, scope(filled, sender=[ANNA]), by=ME, clock=HandClock(later(9)), patience_s=0.0, give_up=always)
+    assert sorted(unfinished(filled).values()) == [KEYS["A1"], KEYS["A2"]]
+    soon, clock = HandClock(later(60)), HandClock(later(7_200))
+    assert erased_ones(verify(filled, store, clock=soon).found) == [], "a daemon may be at it"
+
+    found = erased_ones(verify(filled, store, clock=clock).found)
+    left = forget(filled, store, found, stop=always)
+    mended = forget(filled, store, found, stop=lambda: False)
+
+    assert [one.key for one in found] == [KEYS["A1"], KEYS["A2"]]
+    assert [one.mended for one in left] == [Mended.LEFT] * 2
+    assert [one.mended for one in mended] == [Mended.DONE] * 2
+    assert files(store) == [KEYS["A3"]]
+    assert erased_ones(verify(filled, store, clock=clock).found) == []
+
+
+def erased_ones(found: list[Found]) -> list[Found]:
+    return sorted((one for one in found if one.fault is Fault.ERASED), key=lambda one: one.key)
+
+
+def test_a_report_says_how_many_files_are_left_by_who_was_stopped(filled: Ledger, store: LocalStore) -> None:
+    chosen = scope(filled, sender=[ANNA])
+    report = erase(filled, store, chosen, by=ME, clock=HandClock(later(9)), patience_s=0.0, give_up=always)
+
+    assert (report.files, len(report.messages)) == (0, 1)
+    assert report.left == {"files": "of 2 attachments that were erased, not removed yet"}

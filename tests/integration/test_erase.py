@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from mo_sync.ledger import Ledger
+from mo_sync.ledger.erasure import erase_message
+from mo_sync.ledger.interventions import By
 from mo_sync.sandbox import Attachment, Gateway
 from mo_sync.sandbox.media import make
+from mo_sync.settings import Ledger as LedgerSettings
 from tests.announcements import announcement
 from tests.site import Site
 from tests.terminal import in_terminal
@@ -166,3 +171,16 @@ def test_a_file_that_cannot_be_removed_is_left_and_removed_by_the_next_run(site:
     path.write_bytes(b"it came back")
     assert site.run("ledger", "erase", "Mx1yz", "--yes").returncode == 0
     assert not path.exists()
+
+
+def test_what_a_killed_erasure_left_is_removed_by_the_next_pass_too(site: Site) -> None:
+    """Where no daemon works."""
+    with Ledger.open(LedgerSettings(url=f"sqlite:///{site.root / 'ledger.db'}")) as ledger:
+        erase_message(ledger, "Mx1yz", By("me"), now=datetime.now(UTC))
+    assert traces(site, "AnnaOne1")
+
+    assert site.run("--sync-now").returncode in (0, 5)
+
+    assert [name for _, name in traces(site, "AnnaOne1") if name.endswith(".jpg")] == []
+    assert CONTENTS["AnnaOne1"] not in site.files().values()
+    assert site.query("select id from attachment where state = 'erased' and location is not null") == []

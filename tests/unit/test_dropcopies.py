@@ -179,3 +179,33 @@ def test_a_stop_is_asked_for_before_each_file(drop: Path) -> None:
     removed, left = remove_copies(drop, NAMES, stop=lambda: next(answers))
 
     assert (len(removed), left) == (1, {})
+
+
+def test_what_is_said_of_a_rejected_file_takes_it_along(drop: Path) -> None:
+    (drop / "rejected/a.json").write_bytes(b"{broken")
+    (drop / "rejected/a.json.error.txt").write_text("raw:0123abc cannot be read")
+    (drop / "done/2026-11-19/b.error.txt").write_text("raw:0123abc is no report of ours")
+    (drop / "done/2026-11-19/b").write_text("another")
+
+    removed, left = remove_copies(drop, ["raw:0123abc"])
+
+    assert (sorted(removed), left) == (["done/2026-11-19/b.error.txt", "rejected/a.json"], {})
+    assert [path.name for path in drop.rglob("*") if path.is_file()] == ["b"]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_body_is_found_over_the_edges_of_pieces(drop: Path, packed: bool) -> None:
+    body = b"{" + b"x" * 1_500_000
+    content = b"y" * 900_000 + body + b"z" * 900_000
+    (drop / "done/2026-11-19/a.json").write_bytes(gzip.compress(content, 1) if packed else content)
+    (drop / "done/2026-11-19/b.json").write_bytes(content.replace(b"{", b"["))
+
+    assert remove_copies(drop, [], bodies=[body]) == (["done/2026-11-19/a.json"], {})
+
+
+def test_only_what_came_to_lie_there_since_then_is_looked_at(drop: Path) -> None:
+    (drop / "done/2026-11-19/a.json").write_bytes(b'"M1"')
+    came_s = (drop / "done/2026-11-19/a.json").stat().st_ctime
+
+    assert remove_copies(drop, ["M1"], since_s=came_s + 1.0) == ([], {})
+    assert remove_copies(drop, ["M1"], since_s=came_s - 1.0) == (["done/2026-11-19/a.json"], {})
