@@ -11,7 +11,7 @@ import typer
 
 from mo_sync.cli.context import context_of
 from mo_sync.cli.output import Output, plain, printable
-from mo_sync.clock import SystemClock
+from mo_sync.clock import Clock, SystemClock
 from mo_sync.errors import ExitCode, LedgerOutOfReach, UsageError
 from mo_sync.ledger import Ledger
 from mo_sync.ledger.changes import Change, Cursor, Horizon, changes, furthest, newest
@@ -22,6 +22,8 @@ __all__ = ["follow"]
 _AT_ONCE = 500
 _ASK_AGAIN_S = 0.5
 _LOOKS = 3
+_PATIENCE_S = 10.0
+"""So long the first line is waited for, where somebody else's transaction stays open."""
 """After so many of them a horizon tells."""
 
 
@@ -49,7 +51,10 @@ def follow(
         raise UsageError("two-choices", "it was said twice where to begin", item="--from-beginning")
     stop = threading.Event()
     with context.ledger() as ledger, heard(_SIGNALS, lambda _: stop.set(), second_ends=True):
-        place, horizon = _first(ledger, cursor, beginning=beginning), Horizon(ledger)
+        horizon = Horizon(ledger)
+        if cursor is None and not beginning:
+            _wait_for(horizon, clock, stop)
+        place = _first(ledger, horizon, cursor, beginning=beginning)
         if cursor is None and not beginning:  # nobody else could say where this was, on a ledger that is quiet
             _tell(output, Change(place, "start", clock.now(), {}), stop)
         looks = 0
@@ -73,11 +78,20 @@ def follow(
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def _first(ledger: Ledger, cursor: str | None, *, beginning: bool) -> Cursor:
+def _wait_for(horizon: Horizon, clock: Clock, stop: threading.Event) -> None:
+    """A number that was drawn before others, and comes to light after them, would be left out by who begins behind
+    those."""
+    until_s = clock.monotonic() + _PATIENCE_S
+    while not (horizon.is_known or stop.is_set()) and clock.monotonic() < until_s:
+        horizon.look()
+        clock.wait(stop, _ASK_AGAIN_S / 5)
+
+
+def _first(ledger: Ledger, horizon: Horizon, cursor: str | None, *, beginning: bool) -> Cursor:
     if beginning:
         return Cursor()
     if cursor is None:
-        return newest(ledger)
+        return horizon.look() if horizon.is_known else newest(ledger)
     wanted, there = Cursor.parse(cursor), furthest(ledger)
     if wanted.event > there.event or wanted.attempt > there.attempt or wanted.intervention > there.intervention:
         hint = f"is this another ledger, or an older copy of it? Its newest place is {there}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import contextlib
+import signal
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,6 +16,7 @@ from mo_sync.ledger import Ledger
 from mo_sync.ledger.interventions import By, Choice
 from mo_sync.ledger.verification import quarantined
 from mo_sync.lifecycle import State
+from mo_sync.signals import heard
 
 __all__ = ["LetOut", "let_out"]
 
@@ -24,10 +27,13 @@ class LetOut:
 
     meant: Collection[str] = ()
     left: Mapping[str, str] = field(default_factory=dict)
+    stopped: Sequence[int] = ()
 
     @property
-    def exit_code(self) -> ExitCode:
+    def exit_code(self) -> int:
         """Whether a person has to look again."""
+        if self.stopped:
+            return 128 + self.stopped[0]
         return ExitCode.NEEDS_A_PERSON if self.left else ExitCode.SETTLED
 
     def as_json(self) -> dict[str, Any]:
@@ -41,12 +47,16 @@ class LetOut:
             output.say(f"{done:,} would be let out of quarantine")
         elif done:
             output.say(f"{done:,} let out of quarantine: stored where they would have been")
+        if self.stopped:
+            output.warn(f"interrupted: {len(self.left):,} are still quarantined")
+            return
         for attachment_id, why in self.left.items():
             output.warn(f"{attachment_id} is still quarantined: {why}")
 
 
 def let_out(context: Context, ledger: Ledger, choice: Choice, by: By, *, dry_run: bool) -> LetOut:
-    """Let out what was named one by one, or by its state. Raises OutOfReach."""
+    """Let out what was named one by one, or by its state. By the first Ctrl-C it ends between two files. Raises
+    OutOfReach."""
     from mo_sync.presence import worker_name  # what few want, nobody else waits for
     from mo_sync.store import open_store
     from mo_sync.upkeep.quarantine import release
@@ -61,19 +71,18 @@ def let_out(context: Context, ledger: Ledger, choice: Choice, by: By, *, dry_run
         return LetOut(meant)
     settings, clock = context.loaded().settings, SystemClock()
     left: dict[str, str] = {}
-    done = 0
+    stopped: list[int] = []
     store, marking = open_store(settings.store, worker=worker_name()), settings.inbox.mark_processed
-    try:
-        with context.output().progress("files") as bar:
-            bar.expect(len(found))
-            for place, item in enumerate(found):
-                done = place - len(left)
-                if (why := release(ledger, store, item, by, clock=clock, marking=marking)) is not None:
-                    left[item.id] = why
-                bar.advance(1)
-    except KeyboardInterrupt:
-        context.output().warn(f"interrupted: {done:,} let out of quarantine so far, all others are as they were")
-        raise
-    finally:
-        store.close()
-    return LetOut(meant, left)
+    with (
+        contextlib.closing(store),
+        context.output().progress("files") as bar,
+        heard([signal.SIGINT, signal.SIGTERM], stopped.append, second_ends=True),
+    ):
+        bar.expect(len(found))
+        for item in found:
+            if stopped:
+                left[item.id] = "it was interrupted before"
+            elif (why := release(ledger, store, item, by, clock=clock, marking=marking)) is not None:
+                left[item.id] = why
+            bar.advance(1)
+    return LetOut(meant, left, stopped)

@@ -75,12 +75,22 @@ def run(ctx: typer.Context) -> int:
         new = context.reload().settings
         return new, list(changes(old, new).needs_restart)
 
-    with Service.open(settings, clock=clock) as service:
+    with _ended_by_an_interrupt(), Service.open(settings, clock=clock) as service:
         daemon = Daemon(service, clock=clock, environ=context.environ, reload=reload)
         if settings.relay.listen is not None:
             daemon.companions.append(_relay(settings, service, daemon, context.environ))
         with _measured(settings.metrics, service, daemon, clock):
             return int(daemon.run())
+
+
+@contextlib.contextmanager
+def _ended_by_an_interrupt() -> Iterator[None]:
+    """Before anybody hears signals: Python's own handler raises in whatever runs just then, where that may get lost."""
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _relay(settings: Settings, service: Service, daemon: Daemon, environ: Mapping[str, str]) -> Companion:

@@ -106,13 +106,14 @@ def changes(ledger: Ledger, after: Cursor, upto: Cursor, *, count: int) -> list[
 
 
 class Horizon:
-    """How far numbers count, asked again and again by one who follows."""
+    """How far numbers count, asked again and again by one who follows; only after some looks it ``is_known``."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._seen: Cursor | None = None
         self._open: int | None = None
         self._counts = Cursor()
+        self.is_known = ledger.dialect != "postgresql"
 
     def look(self) -> Cursor:
         """Numbers up to here will show no others any more. Raises LedgerOutOfReach."""
@@ -130,6 +131,7 @@ class Horizon:
             self._open = youngest  # a look later: whoever had drawn a number by then has a transaction by now
         elif oldest >= self._open:
             self._counts, self._seen, self._open = self._seen, newest_now, None
+            self.is_known = True
         return self._counts
 
 

@@ -15,7 +15,17 @@ from mo_sync.ledger.schema import SCAN_TOLD, attachment, intervention, is_in, me
 from mo_sync.ledger.verification import Filed
 from mo_sync.lifecycle import State
 
-__all__ = ["Told", "held_in_quarantine", "judged", "on_its_way", "quarantined_keys", "stored", "take_in", "told_late"]
+__all__ = [
+    "Told",
+    "condemned",
+    "held_in_quarantine",
+    "judged",
+    "on_its_way",
+    "quarantined_keys",
+    "stored",
+    "take_in",
+    "told_late",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +85,15 @@ def quarantined_keys(ledger: Ledger, message_id: str) -> list[str]:
     theirs = attachment.c.message_id == message_id, is_in(State.QUARANTINED), attachment.c.location.is_not(None)
     with ledger.read() as connection:
         return [str(key) for key in connection.execute(select(attachment.c.location).where(*theirs)).scalars()]
+
+
+def condemned(ledger: Ledger, *, after: str, count: int) -> list[tuple[str, str, str]]:
+    """The next ``count`` in quarantine, by their ids behind ``after``: id, message and key. Raises LedgerOutOfReach."""
+    query = select(attachment.c.id, attachment.c.message_id, attachment.c.location)
+    theirs = is_in(State.QUARANTINED), attachment.c.location.is_not(None), attachment.c.id > after
+    with ledger.read() as connection:
+        found = connection.execute(query.where(*theirs).order_by(attachment.c.id).limit(count))
+        return [(row.id, row.message_id, row.location) for row in found]
 
 
 @contextlib.contextmanager

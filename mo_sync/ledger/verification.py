@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Row, and_, func, or_, select, text, update
+from sqlalchemy import Row, and_, case, func, literal, or_, select, text, update
 from sqlalchemy.sql import ColumnElement
 
 from mo_sync.ledger import marks
 from mo_sync.ledger.interventions import By, Choice, Deed, chosen, note
 from mo_sync.ledger.ledger import Ledger
-from mo_sync.ledger.schema import AT_REST, attachment
+from mo_sync.ledger.schema import AT_REST, UtcTime, attachment
 from mo_sync.ledger.totals import totals
 from mo_sync.lifecycle import State
 
@@ -35,6 +35,7 @@ _AT_REST: Final = (State.STORED.value, State.QUARANTINED.value)
 _ON_ITS_WAY: Final = (State.PENDING.value, State.FETCHING.value)
 _AT_ONCE: Final = 500
 _DEED: Final = "verify"
+_CLOCKS_APART: Final = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +60,21 @@ def settled_count(ledger: Ledger) -> int:
     return sum(one.count for (kind, state), one in found.items() if kind == "attachment" and state in _AT_REST)
 
 
-def put_undated_first(ledger: Ledger) -> bool:
-    """Give a time to those that have none, as rows have that somebody wrote by hand; whether there were any.
+def put_undated_first(ledger: Ledger, *, now: datetime) -> bool:
+    """Give a time to those that have none, as rows have that somebody wrote by hand, or one that is not yet, because a
+    clock was ahead; whether there were any.
 
     It is the time of their announcement, so they are looked at first. Raises LedgerOutOfReach.
     """
-    unknown = text(AT_REST), attachment.c.verified_at.is_(None)
+    ahead = attachment.c.verified_at > now + _CLOCKS_APART
+    unknown = text(AT_REST), or_(attachment.c.verified_at.is_(None), ahead)
     with ledger.read() as connection:
         if connection.execute(select(attachment.c.id).where(*unknown).limit(1)).first() is None:
             return False
     with ledger.begin() as connection:
-        connection.execute(update(attachment).where(*unknown).values(verified_at=attachment.c.created_at))
+        created = attachment.c.created_at  # perhaps by the same clock
+        since = case((created < now, created), else_=literal(now - _CLOCKS_APART, UtcTime()))
+        connection.execute(update(attachment).where(*unknown).values(verified_at=since))
     return True
 
 

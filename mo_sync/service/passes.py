@@ -16,7 +16,7 @@ from mo_sync.ledger.applications import Troubled
 from mo_sync.lifecycle import Standing
 from mo_sync.reconciler import Worked
 from mo_sync.tally import Tally, exit_code
-from mo_sync.upkeep.quarantine import take_in
+from mo_sync.upkeep.quarantine import take_back, take_in
 
 if TYPE_CHECKING:
     from mo_sync.service.service import Service
@@ -62,6 +62,7 @@ def one_pass(service: Service, stop: threading.Event, *, hurry: threading.Event 
     service.reconciler.close(grace_s=service.settings.sync.stop_grace, hurry=hurry)
     service.reconciler.note_pace()
     take_in(service.ledger, service.store, service.settings.limits, clock=service.clock, stop=stop.is_set)
+    take_back(service.ledger, service.store, stop=stop.is_set)
     _forget(service, stop)
     if service.marking is not None:
         service.marking.tell(stop.is_set)

@@ -20,7 +20,7 @@ from mo_sync.settings import Limits
 from mo_sync.store import Store
 from mo_sync.upkeep.moving import copied
 
-__all__ = ["release", "take_in"]
+__all__ = ["release", "take_back", "take_in"]
 
 _log = structlog.get_logger(__name__)
 
@@ -91,6 +91,16 @@ def take_in(ledger: Ledger, store: Store, limits: Limits, *, clock: Clock, stop:
     return taken
 
 
+def take_back(ledger: Ledger, store: Store, *, stop: Callable[[], bool]) -> None:
+    """Remove what lies in the open of what is in quarantine: who let it out was killed before he could tell the ledger.
+    Raises LedgerOutOfReach."""
+    after, told = "", 0
+    while not stop() and (some := scans.condemned(ledger, after=after, count=_AT_ONCE)):
+        for _, message_id, key in some:
+            told += not _lies_nowhere_else(ledger, store, message_id, key, aloud=told < _MOST_TOLD)
+        after = some[-1][0]
+
+
 def _told_late(ledger: Ledger) -> Iterator[Told]:
     """All of them, once: those that are not done stay among them, and would be the first for ever."""
     after = ""
@@ -118,16 +128,23 @@ def _left_nothing_behind(ledger: Ledger, store: Store, told: Told, *, aloud: boo
     """Also of whoever was killed between the ledger and this: what is in quarantine lies nowhere else."""
     left = False
     for key in scans.quarantined_keys(ledger, told.message_id):
-        free = key.removeprefix(quarantine_key(""))
-        try:
-            # The one look that counts: whom a person lets out just now lies there by right, and soon nowhere else.
-            with scans.held_in_quarantine(ledger, told.message_id, key) as held:
-                if held:
-                    store.remove(free)
-        except OSError as error:
-            left = True
-            if aloud:
-                why = error.strerror or type(error).__name__
-                hint = "it is in quarantine too; it is tried again"
-                _log.warning("attachment.copy-left", file=free, error=why, hint=hint)
+        left = not _lies_nowhere_else(ledger, store, told.message_id, key, aloud=aloud) or left
     return not left
+
+
+def _lies_nowhere_else(ledger: Ledger, store: Store, message_id: str, key: str, *, aloud: bool) -> bool:
+    free = key.removeprefix(quarantine_key(""))
+    try:
+        if store.size(free) is None:
+            return True
+        # The one look that counts: whom a person lets out just now lies there by right, and soon nowhere else.
+        with scans.held_in_quarantine(ledger, message_id, key) as held:
+            if held:
+                store.remove(free)
+    except OSError as error:
+        if aloud:
+            why = error.strerror or type(error).__name__
+            hint = "it is in quarantine too; it is tried again"
+            _log.warning("attachment.copy-left", file=free, error=why, hint=hint)
+        return False
+    return True

@@ -22,7 +22,7 @@ from mo_sync.store import Store
 from mo_sync.upkeep.erase import finish
 from mo_sync.upkeep.faults import Fault, Found, Mended
 from mo_sync.upkeep.prune import Forget, prune
-from mo_sync.upkeep.quarantine import take_in
+from mo_sync.upkeep.quarantine import take_back, take_in
 from mo_sync.upkeep.repair import repair
 from mo_sync.upkeep.silence import listen
 from mo_sync.upkeep.verify import verify
@@ -33,6 +33,7 @@ _log = structlog.get_logger(__name__)
 
 _WHO: Final = "mo-sync"
 _LISTEN_S: Final = 300.0
+_TAKE_BACK_S: Final = 300.0
 _LONGEST_WAIT_S: Final = 5.0
 _MOST_TOLD: Final = 10
 
@@ -66,7 +67,10 @@ class Rounds:
         """
         again = False
         troubles: list[Exception] = []
-        for work in (self.finish, self._judge, self._listen_in_turn, self._prune_in_turn, self._verify_in_turn):
+        for work in (
+            *(self.finish, self._judge, self._take_back_in_turn),
+            *(self._listen_in_turn, self._prune_in_turn, self._verify_in_turn),
+        ):
             try:
                 again = work(stop, progressed) or again
             except Exception as error:  # noqa: BLE001  it is raised when the others had their turn
@@ -118,6 +122,17 @@ class Rounds:
 
         take_in(self._ledger, self._store, self.settings.limits, clock=self._clock, stop=stopped)
         return False
+
+    def _take_back_in_turn(self, stop: threading.Event, progressed: Callable[[], object]) -> bool:
+        def stopped() -> bool:
+            progressed()
+            return stop.is_set()
+
+        def work() -> bool:
+            take_back(self._ledger, self._store, stop=stopped)
+            return False
+
+        return self._under("quarantine", _TAKE_BACK_S, work, stop)
 
     def _listen_in_turn(self, stop: threading.Event, progressed: Callable[[], object]) -> bool:
         chosen = self.settings.inbox

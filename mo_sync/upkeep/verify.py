@@ -114,7 +114,7 @@ def _survey(ledger: Ledger, batch: Sequence[Resting | Oddity], verified: Verifie
 
 
 def _chosen(ledger: Ledger, share: float, *, before: datetime) -> Iterator[Filed]:
-    put_undated_first(ledger)
+    put_undated_first(ledger, now=before)
     left = math.ceil(settled_count(ledger) * share) if share < 1.0 else None
     after: Filed | None = None
     while left != 0:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
+from collections.abc import Callable, Iterator, Sequence
+
 import pytest
 
-from mo_sync.cli.output import Output
+from mo_sync.cli import lettingout
 from mo_sync.errors import UsageError
 from mo_sync.ledger import Ledger
 from mo_sync.ledger.claims import claim, settle
@@ -107,22 +111,26 @@ def test_a_dry_run_counts_by_state_for_a_program_too(judged: Ledger, asked: Ask)
     assert "by_state" not in asked("cancel", "--all", "--json").document
 
 
-def test_who_is_interrupted_says_how_many_were_let_out(
+def test_who_is_interrupted_lets_out_the_one_that_was_begun_and_says_how_many_are_left(
     judged: Ledger, asked: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    let_out: list[object] = []
+    acts: list[Callable[[int], object]] = []
 
-    def interrupted(ledger: Ledger, store: object, item: object, *_: object, **__: object) -> None:
-        if let_out:
-            raise KeyboardInterrupt
-        let_out.append(item)
+    @contextlib.contextmanager
+    def hearing(_: Sequence[int], act: Callable[[int], object], **__: object) -> Iterator[None]:
+        acts.append(act)
+        yield
 
-    said: list[str] = []
+    def interrupted(*_: object, **__: object) -> None:
+        acts[0](signal.SIGINT)
+
+    monkeypatch.setattr(lettingout, "heard", hearing)
     monkeypatch.setattr(quarantine, "release", interrupted)
-    monkeypatch.setattr(Output, "warn", lambda _, text: said.append(text))
+    called = asked("release", "--state", "quarantined")
 
-    assert asked("release", "--state", "quarantined").exit_code == 130
-    assert said == ["interrupted: 1 let out of quarantine so far, all others are as they were"]
+    assert called.exit_code == 130
+    assert called.out.startswith("1 let out of quarantine")
+    assert called.err == "interrupted: 2 are still quarantined\n"
 
 
 def test_where_all_is_kept_for_ever_pruning_is_no_error(ledger: Ledger, asked: Ask) -> None:

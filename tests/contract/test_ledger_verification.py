@@ -120,12 +120,26 @@ def test_what_became_another_file_meanwhile_is_not_called_verified(sample: Ledge
     assert len(filed(sample, before=later(9), after=None, count=9)) == 5
 
 
+def test_what_was_verified_while_a_clock_was_ahead_is_looked_at_again(sample: Ledger) -> None:
+    """Else nobody would look at it before that time has come."""
+    everything = filed(sample, before=later(9), after=None, count=9)
+    found_whole(sample, everything[:2], now=later(86_400))
+    with sample.begin() as connection:
+        ahead = f"set created_at = '2036-11-20T12:00:00.000000Z' where id = '{everything[0].id}'"
+        connection.exec_driver_sql(f"update attachment {ahead}")
+
+    assert put_undated_first(sample, now=later(9))
+
+    assert len(filed(sample, before=later(9), after=None, count=9)) == len(everything)
+    assert not put_undated_first(sample, now=later(9))
+
+
 def test_a_row_that_somebody_wrote_by_hand_can_be_looked_at_and_sent_back(sample: Ledger) -> None:
     with sample.begin() as connection:
         connection.exec_driver_sql("update attachment set state = 'stored', due_at = null where state = 'pending'")
 
-    assert put_undated_first(sample)
-    assert not put_undated_first(sample)
+    assert put_undated_first(sample, now=later(9))
+    assert not put_undated_first(sample, now=later(9))
 
     odd = filed(sample, before=later(9), after=None, count=2)
     assert [(item.location, item.size, item.sha256) for item in odd] == [("", -1, "")] * 2

@@ -133,3 +133,26 @@ def test_what_is_called_stored_by_now_is_not_replaced(ledger: Ledger, store: Int
     with store.open(FREE) as file:
         assert file.read() == newer
     assert column(ledger, "select state from attachment") == ["stored"]
+
+
+class Killed(BaseException):
+    """At the worst moment."""
+
+
+def test_what_was_killed_while_it_was_let_out_is_seen_no_more(
+    ledger: Ledger, store: Interrupted, item: Filed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object, **__: object) -> bool:
+        raise Killed
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(quarantine, "let_out", killed)
+        released(ledger, store, item)
+    assert FREE in [one.key for one in store.resting()]
+
+    quarantine.take_back(ledger, store, stop=lambda: False)
+
+    assert [one.key for one in store.resting()] == [f"quarantine/{FREE}"]
+    assert released(ledger, store, item) is None
+    quarantine.take_back(ledger, store, stop=lambda: False)
+    assert [one.key for one in store.resting()] == [FREE]

@@ -22,6 +22,7 @@ from mo_sync.ledger.filters import Filters
 from mo_sync.ledger.holdings import Owners, held_between
 from mo_sync.ledger.interventions import By, Choice, Deed, intervene, would
 from mo_sync.ledger.replay import Which, replayable
+from mo_sync.ledger.scans import condemned
 from mo_sync.ledger.verification import filed, put_undated_first, settled_count
 from mo_sync.ledger.whereabouts import unfinished
 from mo_sync.lifecycle import State
@@ -74,11 +75,12 @@ QUESTIONS: dict[str, Asked] = {
     "changes": lambda ledger: changes(ledger, Cursor(), newest(ledger), count=50),
     "replay": lambda ledger: replayable(ledger, Which(states=["rejected"]), after=0, upto=99, count=50),
     "verify": lambda ledger: (
-        put_undated_first(ledger),
+        put_undated_first(ledger, now=later(9)),
         settled_count(ledger),
         filed(ledger, before=later(9), after=None, count=50),
     ),
     "finish erasures": unfinished,
+    "condemned": lambda ledger: condemned(ledger, after="", count=50),
     "messages of an inbox": lambda ledger: list(held_between(ledger, Owners(only="17226"), later(-9), later(9))),
     "messages of the others": lambda ledger: list(
         held_between(ledger, Owners(but=frozenset({"2"})), later(-9), later(9))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -232,6 +233,22 @@ def test_a_one_shot_beside_a_working_daemon_does_nothing_twice(tmp_path: Path, g
     settled_once(bed, gateway)
 
 
+def stand_still(process: subprocess.Popen[str], bed: Bed) -> None:
+    """Not while it holds the ledger's lock, which nobody else would get then."""
+
+    def still() -> bool:
+        process.send_signal(signal.SIGSTOP)
+        try:
+            with closing(sqlite3.connect(bed.site.root / "ledger.db", timeout=0.2)) as ledger:
+                ledger.execute("begin immediate")
+        except sqlite3.OperationalError:
+            process.send_signal(signal.SIGCONT)
+            return False
+        return True
+
+    eventually(still)
+
+
 def test_a_daemon_that_stood_still_past_its_lease_wakes_and_changes_nothing_that_another_did(
     tmp_path: Path, gateway: Gateway
 ) -> None:
@@ -241,7 +258,7 @@ def test_a_daemon_that_stood_still_past_its_lease_wakes_and_changes_nothing_that
         bed.announce("it", named("stall-body", seconds=1.0))
         assert gateway.requests.wait_for(1, step="mint", timeout_s=LIMIT_S)
         eventually(lambda: bed.state("it")[0] == "fetching", what=bed.reasons)
-        process.send_signal(signal.SIGSTOP)
+        stand_still(process, bed)
         eventually(lambda: bed.site.run("--sync-now").returncode == 0 and bed.state("it")[0] == "stored")
         process.send_signal(signal.SIGCONT)
         bed.announce("after")

@@ -58,7 +58,7 @@ def test_what_fails_keeps_no_other_duty_from_its_turn_and_is_told_after_that(led
     with capture_logs() as log, pytest.raises(PermissionError):
         rounds(ledger, store, fail).make(threading.Event(), lambda: signs.append(1))
 
-    assert taken(ledger) == {"silence": True, "prune": False, "verify": True}
+    assert taken(ledger) == {"quarantine": True, "silence": True, "prune": False, "verify": True}
     assert [entry["event"] for entry in log] == ["verify.done"]
     assert signs
 
@@ -76,7 +76,7 @@ def test_the_first_trouble_is_the_one_that_is_told(
         rounds(ledger, store, lambda _: fail(2)).make(threading.Event(), lambda: None)
 
     assert caught.value.errno == 1
-    assert taken(ledger) == {"silence": True, "prune": False, "verify": False}
+    assert taken(ledger) == {"quarantine": True, "silence": True, "prune": False, "verify": False}
 
 
 def test_a_day_that_resists_is_logged_and_is_no_trouble_of_the_round(ledger: Ledger, store: LocalStore) -> None:
@@ -88,7 +88,7 @@ def test_a_day_that_resists_is_logged_and_is_no_trouble_of_the_round(ledger: Led
     told = [entry for entry in log if entry["event"] == "prune.left"]
     assert [entry["item"] for entry in told[:-1]] == list(left)[:10]
     assert told[-1]["more"] == 2
-    assert taken(ledger) == {"silence": True, "prune": True, "verify": True}
+    assert taken(ledger) == {"quarantine": True, "silence": True, "prune": True, "verify": True}
 
 
 def test_a_large_file_is_waited_for_with_a_sign_of_life_every_few_seconds() -> None:
