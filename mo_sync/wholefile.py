@@ -44,7 +44,8 @@ class BeingWritten(OSError):
 def written(target: Path, *, replace: bool) -> Iterator[Path]:
     """A hidden file beside ``target`` to write to, which takes its name, durably, when the block ends well.
 
-    Else nothing is left of it; what a killed process left is taken over by the next that writes the same file. Raises
+    Else nothing is left of it; what a killed process left is taken over by the next that writes the same file, unless
+    it is a second name of what was finished, by whatever name it goes now: then only that name goes. Raises
     FileExistsError when something is there, be it only at the end, and is not to be replaced; UsageError when it is no
     plain file; BeingWritten; OSError.
     """
@@ -88,21 +89,23 @@ def as_it_was(target: Path, *, was_there: bool) -> str:
 
 
 def _locked(part: Path) -> int:
-    """Open and locked: what lies there is nobody's then."""
+    """Open and locked, and known by no other name: what lies there is nobody's then."""
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     while True:
         file = os.open(part, flags, _MODE)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _is_still(part, file):
-                return file
+                if os.fstat(file).st_nlink == 1:
+                    return file
+                part.unlink()  # whoever wrote it was killed when the whole had its name, and before this one went
         except BlockingIOError:
             os.close(file)
             raise BeingWritten(part) from None
         except BaseException:
             os.close(file)
             raise
-        os.close(file)  # it was given its name between our two looks
+        os.close(file)  # it was given its name between our two looks, or had one already
 
 
 def _is_still(part: Path, file: int) -> bool:

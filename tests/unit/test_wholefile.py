@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -89,6 +92,60 @@ def test_what_a_killed_process_left_is_taken_over(tmp_path: Path) -> None:
         part.write_bytes(b"short")
 
     assert ((tmp_path / "a").read_bytes(), names(tmp_path)) == (b"short", ["a"])
+
+
+def killed_before_its_first_name_goes(target: Path) -> None:
+    """A real process is killed when the whole has its name, and has the hidden one yet."""
+    program = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from mo_sync.wholefile import written\n"
+        "link = os.link\n"
+        "def link_and_die(*names): link(*names); os.kill(os.getpid(), signal.SIGKILL)\n"
+        "os.link = link_and_die\n"
+        "with written(Path(sys.argv[1]), replace=False) as part: part.write_bytes(b'monday')\n"
+    )
+    died = subprocess.run([sys.executable, "-c", program, str(target)], check=False, timeout=60)
+    assert died.returncode == -signal.SIGKILL
+    assert names(target.parent) == [f".{target.name}.part", target.name]
+
+
+def test_what_a_killed_process_had_finished_is_not_written_over_by_whatever_name_it_goes(tmp_path: Path) -> None:
+    """Tuesday's copy became Monday's too, which had been renamed."""
+    target = tmp_path / "a"
+    killed_before_its_first_name_goes(target)
+    target.rename(tmp_path / "monday")
+
+    with written(target, replace=False) as part:
+        assert (tmp_path / "monday").read_bytes() == b"monday"
+        part.write_bytes(b"tuesday")
+
+    assert (target.read_bytes(), (tmp_path / "monday").read_bytes()) == (b"tuesday", b"monday")
+    assert names(tmp_path) == ["a", "monday"]
+
+
+def test_nor_is_it_lost_when_what_is_to_replace_it_goes_wrong(tmp_path: Path) -> None:
+    target = tmp_path / "a"
+    killed_before_its_first_name_goes(target)
+
+    with pytest.raises(OSError, match="No space"), written(target, replace=True):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    assert (target.read_bytes(), names(tmp_path)) == (b"monday", ["a"])
+
+
+def test_what_is_finished_and_still_locked_is_left_to_whoever_ends_it(tmp_path: Path) -> None:
+    """Its two names are those of a moment, of a process that lives."""
+    target = tmp_path / "a"
+
+    with written(target, replace=True) as part:
+        part.write_bytes(b"first")
+        os.link(part, tmp_path / "b")
+        with pytest.raises(BeingWritten), written(target, replace=True):
+            raise AssertionError("both write")
+        assert part.exists()
+
+    assert target.read_bytes() == b"first"
 
 
 def test_a_link_in_its_way_is_not_followed(tmp_path: Path) -> None:
