@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, and_, func, literal, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, func, literal, null, or_, select, update
 
 from mo_sync.ledger.filters import Filters, matching
 from mo_sync.ledger.ledger import Ledger
@@ -85,8 +85,9 @@ def intervene(
     """Do it, and note for each by whom and why; how many were changed.
 
     Retried and released ones are due now, with all their attempts before them and a new deadline; what was tried before
-    stays in the history. Their application, if it rests, is tried at once too, or nothing of this would happen.
-    ``told`` is called with the count after each transaction; what it raises ends the work, and what was done stays.
+    stays in the history. A failure that is retried is told until the next attempt; that it was held or cancelled is
+    not. Their application, if it rests, is tried at once too, or nothing of this would happen. ``told`` is called with
+    the count after each transaction; what it raises ends the work, and what was done stays.
     """
     done = 0
     values = _values(deed, now=now, deadline_at=now + timedelta(seconds=give_up_after_s), by=by)
@@ -179,9 +180,14 @@ def _values(deed: Deed, *, now: datetime, deadline_at: datetime, by: By) -> dict
         values |= {"due_at": now, "deadline_at": deadline_at, "attempts": 0, "absences": 0}
     else:
         values |= {"due_at": None, "error": f"{_PAST[deed]} {by}"}
-    if deed is Deed.RELEASE:
-        values |= {"error": None}
-    return values
+    return values | (_traces() if state is State.PENDING else {})
+
+
+def _traces() -> dict[str, Any]:
+    """What was held or cancelled is not so any more, and no failure is known by a code without a sentence."""
+    decided = attachment.c.state.in_([State.HELD.value, State.CANCELLED.value])
+    traces = (attachment.c[name] for name in ("error", "error_step", "error_status", "error_code"))
+    return {column.name: case((decided, null()), else_=column) for column in traces}
 
 
 def _awake(connection: Connection, ids: Collection[str], now: datetime) -> None:

@@ -82,6 +82,42 @@ def test_what_is_held_is_claimed_by_nobody_and_says_why_until_it_is_released(led
     assert [lease.attachment_id for lease in claim(ledger, worker="w", count=9, now=later(301), lease_s=60)] == ["A1"]
 
 
+TRACES = "select error, error_step, error_status, error_code from attachment where id = 'A1'"
+FAILED = {"error": "the gateway answered an error", "error_step": "content", "error_status": 500, "error_code": "5000"}
+
+
+@pytest.mark.parametrize(
+    ("decide", "undo", "said"),
+    [(Deed.HOLD, Deed.RELEASE, "held by me: why not"), (Deed.CANCEL, Deed.RETRY, "cancelled by me: why not")],
+)
+def test_what_a_person_had_decided_leaves_no_code_without_a_sentence(
+    ledger: Ledger, decide: Deed, undo: Deed, said: str
+) -> None:
+    """By that code nobody found it any more; and what was retried was called cancelled."""
+    recorded(ledger, announced("E1"))
+    [lent] = claim(ledger, worker="w", count=1, now=later(0), lease_s=60)
+    settle(ledger, [settlement(lent, failed())], worker="w")
+
+    do(ledger, decide)
+    assert one(ledger, TRACES) == {**FAILED, "error": said}
+    assert [row.id for row in queries.list_attachments(ledger, Filters(error="5000"), limit=9)] == ["A1"]
+    do(ledger, undo)
+
+    assert one(ledger, TRACES) == dict.fromkeys(FAILED)
+    assert column(ledger, "select code from attempt") == ["5000"]
+
+
+def test_what_failed_says_so_until_it_is_tried_again(ledger: Ledger) -> None:
+    recorded(ledger, announced("E1"))
+    [lent] = claim(ledger, worker="w", count=1, now=later(0), lease_s=60)
+    settle(ledger, [settlement(lent, failed(Verdict.PERMANENT))], worker="w")
+
+    do(ledger, Deed.RETRY)
+
+    assert one(ledger, TRACES) == FAILED
+    assert [row.id for row in queries.list_attachments(ledger, Filters(error="5000"), limit=9)] == ["A1"]
+
+
 CHOICES: dict[str, tuple[Choice, int]] = {
     "an attachment": (Choice(ids=["Afailed"]), 1),
     "one that is stored": (Choice(ids=["Astored"]), 0),
