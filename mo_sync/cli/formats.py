@@ -11,12 +11,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
+from mo_sync.cells import secured
 from mo_sync.errors import ConfigurationError
 
 __all__ = ["Form", "lines", "parquet"]
 
 Row = Mapping[str, Any]
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
 _ROW_GROUP: Final = 10_000
 _ROW_GROUP_CHARS: Final = 16_000_000
 
@@ -81,11 +81,9 @@ def _csv(cells: list[Any]) -> str:
 
 
 def _cell(value: Any) -> Any:
-    """A spreadsheet takes text that begins so for a formula, and what a stranger wrote must never be run: an
-    apostrophe makes it text (OWASP, CSV Injection)."""
     if isinstance(value, datetime):
         return _told(value)
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+    return secured(value) if isinstance(value, str) else value
 
 
 def _told(value: datetime) -> str:

@@ -21,6 +21,7 @@ from typing import BinaryIO, Final
 import msgspec
 
 from mo_sync.awaited import opened, readable
+from mo_sync.cells import read_back
 from mo_sync.errors import EventError, UsageError
 from mo_sync.events import RawEvent, payload_bytes
 from mo_sync.feeds.dropnames import ERROR_SUFFIX, shown
@@ -131,7 +132,7 @@ def _rows(stream: BinaryIO, label: str, now: datetime) -> Iterator[Found]:
     reader = csv.DictReader(io.TextIOWrapper(stream, encoding="utf-8-sig", newline=""))
     try:
         for row in reader:
-            body = payload_bytes((row.get("payload") or "").removeprefix("'"))
+            body = payload_bytes(read_back(row.get("payload") or ""))
             source = f"replay:{label}:line {reader.line_num}"
             yield Found(RawEvent(source, body, now) if body else None)
     except UnicodeDecodeError as error:
