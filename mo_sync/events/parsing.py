@@ -16,7 +16,14 @@ from typing import Any, Final
 import msgspec
 
 from mo_sync.errors import EventError
-from mo_sync.events.usual import LONGEST_ID, UNKNOWN_APPLICATION, name_of, told_by_letter, usual
+from mo_sync.events.usual import (
+    LONGEST_ADDRESS,
+    LONGEST_ID,
+    UNKNOWN_APPLICATION,
+    name_of,
+    told_by_letter,
+    usual,
+)
 from mo_sync.events.values import ERASED, Envelope, MoMessage, RawEvent, Rejected
 from mo_sync.readings import addressed_channel, identifiers, moment, number, plain, shortest, text
 from mo_sync.shapes import RECEIVED, Opened, decode
@@ -154,7 +161,7 @@ def _message(
     message_id = _id(_single(fields, "messageid"), "message_id")
     if message_id is None:
         raise EventError("message-id-missing", "a message received must name its message_id", position="message_id")
-    from_address, to_address = _single(fields, "fromaddress"), _single(fields, "toaddress")
+    from_address, to_address = _address(fields, "from_address"), _address(fields, "to_address")
     channel = _single(fields, "channel")
     for attachment_id in attachment_ids:
         _id(attachment_id, "attachment_ids")
@@ -176,6 +183,13 @@ def _message(
 def _single(fields: Mapping[str, Any], name: str) -> str | None:
     value = fields.get(name)
     return value if isinstance(value, str) else None
+
+
+def _address(fields: Mapping[str, Any], name: str) -> str | None:
+    value = _single(fields, name_of(name))
+    if value is not None and len(value) > LONGEST_ADDRESS:
+        raise EventError("address-invalid", f"an address of {len(value)} characters", position=name)
+    return value
 
 
 def _body(found: Opened) -> str | None:

@@ -17,9 +17,11 @@ import msgspec
 from mo_sync.events.values import ERASED, Envelope, MoMessage
 from mo_sync.readings import addressed_channel, identifiers, moment, plain, shortest, text
 
-__all__ = ["LONGEST_ID", "UNKNOWN_APPLICATION", "name_of", "told_by_letter", "usual"]
+__all__ = ["LONGEST_ADDRESS", "LONGEST_ID", "UNKNOWN_APPLICATION", "name_of", "told_by_letter", "usual"]
 
 LONGEST_ID: Final = 200
+LONGEST_ADDRESS: Final = 500
+"""In characters: whichever they are, PostgreSQL's indexes hold so many, and no channel has longer ones."""
 UNKNOWN_APPLICATION: Final = "unknown"
 _PUNCTUATION: Final = str.maketrans("", "", "-_ ")
 _TO_THE_LETTER: Final = ("id", "ids", "address", "messagebody")
@@ -77,6 +79,8 @@ def usual(body: bytes) -> Envelope | None:
         return None
     fields["attachmentids"] = ids[0] if len(ids) == 1 else ",".join(ids)
     from_address, to_address, channel = fields.get("fromaddress"), fields.get("toaddress"), fields.get("channel")
+    if len(from_address or "") > LONGEST_ADDRESS or len(to_address or "") > LONGEST_ADDRESS:
+        return None
     message = MoMessage(
         message_id,
         application_id,

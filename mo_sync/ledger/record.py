@@ -8,7 +8,8 @@ other way round; then only ``deliveries`` grows.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -104,25 +105,34 @@ def record(
     as ``rejected`` with its reason, and costs none of its neighbours. ``max_payload`` bounds, in characters, how much
     of an event is kept. Raises LedgerOutOfReach, and then nothing was recorded. May be repeated at will.
     """
-    if not batch:
-        return []
     terms = Terms(now, now + timedelta(seconds=give_up_after_s), max_payload)
-    try:
-        with ledger.begin() as connection:
-            return _record(connection, batch, terms)
-    except (SQLAlchemyError, ValueError, TypeError, OverflowError) as error:
-        _log.warning("batch.recorded-singly", events=len(batch), error=type(error).__name__)
-    with ledger.begin() as connection:
-        return [_record_one(connection, item, terms) for item in batch]
+    return _recorded(ledger.begin, batch, terms) if batch else []
 
 
 def rehearse(ledger: Ledger, batch: Sequence[Item], *, now: datetime, give_up_after_s: float) -> list[Recorded]:
     """What :func:`record` would answer; nothing of it stays. Raises LedgerOutOfReach."""
     terms = Terms(now, now + timedelta(seconds=give_up_after_s), _MAX_PAYLOAD)
+    return _recorded(lambda: _undone(ledger), batch, terms)
+
+
+@contextlib.contextmanager
+def _undone(ledger: Ledger) -> Iterator[Connection]:
+    """A transaction of which nothing stays."""
     with ledger.begin() as connection, contextlib.closing(connection.begin_nested()) as undone:
-        outcomes = _record(connection, batch, terms)
+        yield connection
         undone.rollback()
-        return outcomes
+
+
+def _recorded(
+    begin: Callable[[], AbstractContextManager[Connection]], batch: Sequence[Item], terms: Terms
+) -> list[Recorded]:
+    try:
+        with begin() as connection:
+            return _record(connection, batch, terms)
+    except (SQLAlchemyError, ValueError, TypeError, OverflowError) as error:
+        _log.warning("batch.recorded-singly", events=len(batch), error=type(error).__name__)
+    with begin() as connection:
+        return [_record_one(connection, item, terms) for item in batch]
 
 
 def record_again(

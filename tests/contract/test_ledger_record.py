@@ -18,7 +18,7 @@ from mo_sync.errors import LedgerOutOfReach
 from mo_sync.events import Envelope, MoMessage, RawEvent, Rejected, parse
 from mo_sync.ledger import Ledger, in_transaction, queries
 from mo_sync.ledger import record as recording
-from mo_sync.ledger.record import Recorded, record
+from mo_sync.ledger.record import Recorded, record, rehearse
 from mo_sync.settings import Ledger as LedgerSettings
 from tests.contract.conftest import House
 from tests.forks import processes
@@ -243,6 +243,8 @@ POISONS: dict[str, MoMessage] = {
     "no application": MoMessage("MP", None, ("AP",)),  # type: ignore[arg-type]  # violates NOT NULL
     "no message id": MoMessage(None, "17226", ("AP",)),  # type: ignore[arg-type]  # violates NOT NULL
 }
+TOO_LONG = MoMessage("MP", "17226", ("AP",), from_address=random.Random(1).randbytes(20_000).hex())
+"""For PostgreSQL."""
 
 
 def poisoned(message: MoMessage) -> Item:
@@ -273,14 +275,30 @@ def test_one_event_that_cannot_be_recorded_costs_none_of_its_neighbours(ledger: 
 
 def test_an_error_that_only_the_database_can_see_costs_one_event_alone(ledger: Ledger) -> None:
     """The value is well formed, and PostgreSQL's index has no room for it: no sign that the ledger is gone."""
-    noise = random.Random(1).randbytes(20_000).hex()
-
-    outcomes = recorded(
-        ledger, announced("E1"), announced("E2", "M2", ["A2"], from_address=noise), announced("E3", "M3", ["A3"])
-    )
+    outcomes = recorded(ledger, announced("E1"), poisoned(TOO_LONG), announced("E3", "M3", ["A3"]))
 
     assert outcomes == [NEW, REJECTED if ledger.dialect == "postgresql" else NEW, NEW]
     assert len(column(ledger, "select event_key from event")) == 3
+
+
+@pytest.mark.parametrize("message", [*POISONS.values(), TOO_LONG])
+def test_a_rehearsal_foretells_what_cannot_be_recorded_and_leaves_nothing(ledger: Ledger, message: MoMessage) -> None:
+    """It broke off where the real run rejected one event."""
+    batch = [announced("E1"), poisoned(message), announced("E3", "M3", ["A3"]), announced("E1")]
+
+    foretold = rehearse(ledger, batch, now=NOW, give_up_after_s=GIVE_UP_AFTER_S)
+
+    assert [column(ledger, f"select id from {table}") for table in ("event", "message", "attachment")] == [[], [], []]
+    assert recorded(ledger, *batch) == foretold
+
+
+def test_the_longest_address_is_recorded_on_every_database(ledger: Ledger) -> None:
+    """Of whatever characters, and such that it cannot be packed."""
+    dice = random.Random(1)
+    address = "".join(chr(dice.randrange(0x20000, 0x2A000)) for _ in range(500))
+
+    assert recorded(ledger, announced("E1", from_address=address, to_address=address)) == [NEW]
+    assert recorded(ledger, announced("E2", from_address=address + "1")) == [REJECTED]
 
 
 def test_trouble_of_the_ledger_is_not_blamed_on_an_event(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:

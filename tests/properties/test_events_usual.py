@@ -24,6 +24,8 @@ ODD_WORDS = [
     "a b;a",
     ",",
     "whatsapp:+1408",
+    "x" * 500,
+    "x" * 501,
     "erased:x",
     "a,erased:x",
     "1e5",

@@ -125,10 +125,12 @@ def test_attachment_ids_are_split_stripped_and_taken_once_in_their_order(written
         ({"attachment_ids": "good,erased:x"}, "attachment_ids"),
         ({"attachment_ids": "erased:x"}, "attachment_ids"),
         ({"application_id": "erased:"}, "application_id"),
+        ({"from_address": "x" * 501}, "from_address"),
+        ({"to_address": "\U0001f4de" * 501}, "to_address"),
         ({"x": json.loads("[" * 60 + "]" * 60)}, "event"),
     ],
 )
-def test_what_no_id_can_be_is_rejected_by_its_name(fields: dict[str, Any], position: str) -> None:
+def test_what_no_id_or_address_can_be_is_rejected_by_its_name(fields: dict[str, Any], position: str) -> None:
     body = compact(announcement(**fields))
 
     answer = read(body)
