@@ -22,9 +22,9 @@ __all__ = ["follow"]
 _AT_ONCE = 500
 _ASK_AGAIN_S = 0.5
 _LOOKS = 3
+"""After so many of them a horizon tells."""
 _PATIENCE_S = 10.0
 """So long the first line is waited for, where somebody else's transaction stays open."""
-"""After so many of them a horizon tells."""
 
 
 def follow(

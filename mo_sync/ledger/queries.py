@@ -10,10 +10,11 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Select, func, or_, select, text, type_coerce
 
-from mo_sync.ledger.filters import Filters, addresses, matching, says
+from mo_sync.ledger.filters import Filters, matching, says
 from mo_sync.ledger.inboxes import Inboxes, sight
 from mo_sync.ledger.ledger import Ledger
 from mo_sync.ledger.processes import EndedRow, ProcessRow, ended, processes
+from mo_sync.ledger.receivers import sent_to
 from mo_sync.ledger.rows import (
     Announcement,
     ApplicationRow,
@@ -26,7 +27,7 @@ from mo_sync.ledger.rows import (
     each,
     rows,
 )
-from mo_sync.ledger.schema import AT_REST, application, attachment, attempt, is_in, message
+from mo_sync.ledger.schema import AT_REST, application, attachment, attempt, is_in
 from mo_sync.ledger.stories import Story, find_story
 from mo_sync.ledger.totals import Total, totals
 from mo_sync.ledger.views import problem
@@ -212,7 +213,7 @@ def list_attachments(ledger: Ledger, filters: Filters, *, limit: int | None) -> 
         if filters.application_id is not None and not _is_known(connection, filters.application_id):
             return []
         if filters.to_address is not None and filters.from_address is None:
-            return _sent_to(connection, filters.to_address, replace(filters, to_address=None), limit)
+            return sent_to(connection, filters.to_address, replace(filters, to_address=None), limit)
         newest_first = attachment.c.created_at.desc(), attachment.c.message_id, attachment.c.position
         query = attachments().where(*matching(filters)).order_by(*newest_first)
         return rows(connection, query.limit(limit), AttachmentRow)
@@ -234,19 +235,6 @@ def everything(ledger: Ledger, filters: Filters) -> Iterator[tuple[Iterator[Atta
 def _is_known(connection: Connection, application_id: str) -> bool:
     """An application has its row from its first attachment on."""
     return connection.execute(select(application.c.id).where(application.c.id == application_id)).first() is not None
-
-
-def _sent_to(connection: Connection, number: str, filters: Filters, limit: int | None) -> list[AttachmentRow]:
-    """Millions may have written to a number of ours: the newest messages first, until there are enough."""
-    found: list[AttachmentRow] = []
-    for spelled in addresses(number):
-        query = attachments().where(message.c.to_address == spelled, *matching(filters))
-        # SQLite would rather sort all of them than walk along this index from its end.
-        query = query.with_hint(message, "indexed by ix_message_to_address", "sqlite")
-        query = query.order_by(message.c.recorded_at.desc(), attachment.c.message_id, attachment.c.position)
-        found += rows(connection, query.limit(limit), AttachmentRow)
-    found.sort(key=lambda row: (row.message_id, row.position))
-    return sorted(found, key=lambda row: row.created_at, reverse=True)[:limit]
 
 
 def _counts(connection: Connection) -> dict[State, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shlex
 from dataclasses import replace
 from typing import Any
@@ -11,7 +12,7 @@ from sqlalchemy import update
 
 from mo_sync.errors import UsageError
 from mo_sync.events import parse
-from mo_sync.ledger import Ledger, processes, queries
+from mo_sync.ledger import Ledger, processes, queries, receivers
 from mo_sync.ledger.claims import claim, settle
 from mo_sync.ledger.processes import ProcessRow
 from mo_sync.ledger.queries import ApplicationRow, Filters, find_story
@@ -205,6 +206,29 @@ def test_lists_are_narrowed_by_every_filter_given(sample: Ledger, name: str) -> 
     filters, expected = LISTS[name]
 
     assert listed(sample, **filters) == expected
+
+
+@pytest.mark.parametrize("recent", [0, 100_000])
+@pytest.mark.parametrize("filters", [{}, {"states": [State.HELD]}, {"application_id": "17226", "until": later(40)}])
+def test_what_is_announced_long_after_its_message_is_among_the_newest_to_a_number(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, filters: dict[str, Any], recent: int
+) -> None:
+    """A list of those that went to a number left out the newest: it went by when their messages were recorded."""
+    monkeypatch.setattr(receivers, "_RECENT", recent)
+    dice = random.Random(7)
+    for second in range(60):
+        number = dice.choice(["18322222222", "+18322222222", "whatsapp:18322222222", "555"])
+        said = dice.choice([[], [f"A{second}"], [f"A{second}", f"B{second}"]])
+        known = announced(f"E{second}", f"M{dice.randrange(30)}", said, to_address=number)
+        recorded(ledger, known, now=later(second // 2))
+    with ledger.begin() as connection:
+        connection.exec_driver_sql("update attachment set state = 'held', due_at = null where substr(id, 3) = '3'")
+
+    everything = queries.list_attachments(ledger, Filters(**filters), limit=None)
+    theirs = [row.id for row in everything if row.to_address != "555"]
+    for limit in (1, 2, 3, 5, 8, len(theirs), len(theirs) + 1):
+        found = queries.list_attachments(ledger, Filters(**filters, to_address="18322222222"), limit=limit)
+        assert [row.id for row in found] == theirs[:limit]
 
 
 def test_whether_an_error_is_in_capitals_does_not_matter_on_any_database(sample: Ledger) -> None:

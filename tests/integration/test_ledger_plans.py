@@ -120,6 +120,19 @@ def test_the_newest_of_an_application_are_not_found_by_sorting_all_of_them(ledge
     assert [plan for plan in plans_of(ledger, ask) if "TEMP B-TREE FOR ORDER" in plan] == []
 
 
+@pytest.mark.parametrize("filters", [{}, {"states": [State.PENDING, State.FETCHING]}])
+def test_the_newest_to_a_number_are_not_found_by_going_through_all_that_it_was_sent(
+    ledger: Ledger, filters: dict[str, Any]
+) -> None:
+    def ask() -> None:
+        assert len(queries.list_attachments(ledger, Filters(to_address="18322222222", **filters), limit=3)) == 3
+
+    *walks, recent, first, second = [plan for plan in plans_of(ledger, ask) if "TEMP B-TREE" not in plan]
+    assert all("ix_message_to_address (to_address=?)" in plan for plan in walks[::2])
+    assert all(re.match(r"SEARCH attachment USING .*created_at>\?", plan) for plan in (recent, first))
+    assert second.startswith("SEARCH message USING INDEX sqlite_autoindex_message_1")
+
+
 @pytest.mark.parametrize("deed", Deed)
 def test_a_deed_goes_through_all_of_a_state_once_and_then_by_ids(tmp_path: Path, deed: Deed) -> None:
     """It took the index on states again for every piece, and the time grew with the square of how many there are."""
