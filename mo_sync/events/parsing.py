@@ -62,9 +62,9 @@ def rejected(body: bytes, error: EventError) -> Rejected:
 
 
 def payload_text(body: bytes, *, max_chars: int) -> str:
-    """``body`` as text that every database can hold, cut after about ``max_chars``.
+    """``body`` as text that every database can hold, cut after about ``max_chars`` of its bytes.
 
-    What is no UTF-8, holds NUL, or would be taken for it, is ``base64:`` and its base64.
+    What is no UTF-8, holds NUL, or would be taken for it, is ``base64:`` and its base64, a third longer.
 
     >>> payload_text(b'{"a": 1}', max_chars=100), payload_text(b"\\xff", max_chars=100)
     ('{"a": 1}', 'base64:/w==')
@@ -73,7 +73,7 @@ def payload_text(body: bytes, *, max_chars: int) -> str:
     cut = f"… ({len(body)} bytes in all)" if len(body) > max_chars else ""
     words = _beginning(kept) if cut else _whole(kept)
     if words is None or "\0" in words or words.startswith(_ENCODED) or _CUT.search(words):
-        words = _ENCODED + base64.b64encode(kept[: max_chars * 3 // 4]).decode()
+        words = _ENCODED + base64.b64encode(kept).decode()
     return words + cut
 
 

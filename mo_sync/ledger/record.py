@@ -102,7 +102,7 @@ def record(
     """Record ``batch`` in one transaction; what became of each, in order. When this returns they are durable.
 
     If the batch fails as a whole it is recorded event by event under savepoints: one that cannot be recorded is kept
-    as ``rejected`` with its reason, and costs none of its neighbours. ``max_payload`` bounds, in characters, how much
+    as ``rejected`` with its reason, and costs none of its neighbours. ``max_payload`` bounds, in bytes, how much
     of an event is kept. Raises LedgerOutOfReach, and then nothing was recorded. May be repeated at will.
     """
     terms = Terms(now, now + timedelta(seconds=give_up_after_s), max_payload)
