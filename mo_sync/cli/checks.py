@@ -21,15 +21,17 @@ from mo_sync.errors import MoSyncError, OutOfReach
 from mo_sync.gateway import Credentials
 from mo_sync.ledger import Ledger
 from mo_sync.ledger.checkup import check_up
+from mo_sync.ledger.verification import settled_count
 from mo_sync.presence import worker_name
 from mo_sync.settings import Settings
 from mo_sync.settings.load import Loaded
 from mo_sync.settings.paths import folder_of, ledger_file
-from mo_sync.store import open_store
+from mo_sync.store import open_for_reading, open_store
 
 __all__ = ["Check", "Examined", "LocalCheck", "examine", "of_error"]
 
 Level = Literal["ok", "warning", "failed"]
+_UNMOUNTED = "see whether its disk is mounted, and whether this is the right mo-sync.toml; at first: mo-sync init"
 _OWN_FOLDERS = ("processing", "done", "rejected")
 _FIRST_PLAUSIBLE_YEAR, _LAST_PLAUSIBLE_YEAR = 2025, 2100
 
@@ -163,10 +165,14 @@ def overlap(examined: Examined) -> Iterator[Check]:
 
 def store(examined: Examined) -> Iterator[Check]:
     """The store tries itself out; and there is room."""
-    folder = folder_of(examined.settings.store.url)
+    folder, known = folder_of(examined.settings.store.url), _files_known(examined)
     if not folder.is_dir():
-        yield _no_folder("store", folder, "warning")
+        yield _no_folder("store", folder, "failed" if known else "warning")
         return
+    if known and open_for_reading(examined.settings.store).untouched():
+        summary = f"{folder}: the ledger knows of {known:,} files, and nothing ever lay there: nothing is fetched"
+        advice = "mount its disk, or see store.url; if they are really gone: mo-sync ledger verify --repair --force"
+        yield Check("store files", "failed", summary, advice, out_of_reach=True)
     opened = open_store(examined.settings.store, worker=worker_name())
     try:
         findings = opened.check()
@@ -181,12 +187,21 @@ def store(examined: Examined) -> Iterator[Check]:
         yield Check("store room", "failed", summary, "free space; it goes on by itself", out_of_reach=True)
 
 
+def _files_known(examined: Examined) -> int:
+    """How many files the ledger knows to be in the store; why it tells nothing is said of the ledger itself."""
+    try:
+        with Ledger.open(examined.settings.ledger, make=False, migrate=False) as opened:
+            return settled_count(opened)
+    except MoSyncError:
+        return 0
+
+
 def ledger(examined: Examined) -> Iterator[Check]:
     """The ledger opens, is at the level that this program knows, and is sound."""
     settings = examined.settings.ledger
     file = ledger_file(examined.settings)
     if file is not None and _is_missing(file):
-        yield Check("ledger", "failed", f"{file} does not exist", "mo-sync init makes it")
+        yield Check("ledger", "failed", f"{file} does not exist", _UNMOUNTED)
         return
     with Ledger.open(settings, migrate=False) as opened:
         yield Check("ledger", "ok", opened.name)
@@ -229,7 +244,7 @@ def _no_folder(check: str, path: Path, missing: Level) -> Check:
     """A folder that is none: something else is there, or nothing; then ``missing`` is how bad that is."""
     if path.exists():
         return Check(check, "failed", f"{path} is not a folder", "name another, or move what is there out of the way")
-    return Check(check, missing, f"{path} does not exist", "mo-sync init makes it")
+    return Check(check, missing, f"{path} does not exist", _UNMOUNTED)
 
 
 def _mode(path: Path) -> int:

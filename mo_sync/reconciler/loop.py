@@ -25,6 +25,7 @@ from mo_sync.errors import LedgerOutOfReach
 from mo_sync.fetch import Fetched
 from mo_sync.gateway.pace import Answer, Paces, share_of
 from mo_sync.ledger import Ledger, applications, claims
+from mo_sync.ledger.verification import settled_count
 from mo_sync.lifecycle import Claim, Interrupted, Outcome, Settlement
 from mo_sync.reconciler.crew import Crew, Fetch
 from mo_sync.reconciler.finisher import Finisher, Watcher
@@ -239,8 +240,15 @@ class Reconciler:
             return rests[1]
         free = self._store.free_bytes()
         if free >= self.limits.min_free:
-            return None
+            return self._another_store()
         return f"the store has {free:,} bytes free and limits.min_free asks for {self.limits.min_free:,}"
+
+    def _another_store(self) -> str | None:
+        """What is put where a disk is to be mounted is hidden by it afterwards."""
+        if not self._store.untouched() or not (count := settled_count(self._ledger)):
+            return None
+        advice = "see store.url, and whether its disk is mounted; if its files are really gone: mo-sync ledger verify"
+        return f"the ledger knows of {count:,} files, and nothing ever lay in this store: {advice} --repair --force"
 
     def _keep_leases(self) -> None:
         """Extend what is in the air three times a lease, so that a long download keeps what it was lent."""

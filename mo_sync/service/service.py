@@ -34,6 +34,7 @@ from mo_sync.lifecycle import Settlement
 from mo_sync.presence import worker_name
 from mo_sync.reconciler import Reconciler
 from mo_sync.scan import Scanner
+from mo_sync.service.beginning import may_begin
 from mo_sync.service.chosen import ceilings_of, furthest_s, policy_of, rate_of, scanner_of
 from mo_sync.service.passes import Summary, one_pass
 from mo_sync.settings import Drop, Settings
@@ -110,7 +111,7 @@ class Service:
         """Open ledger and store, make the rooms. Raises MoSyncError, and then leaves nothing open."""
         policy = policy_of(settings.retry)
         with contextlib.ExitStack() as opened:
-            ledger = opened.enter_context(Ledger.open(settings.ledger))
+            ledger = opened.enter_context(Ledger.open(settings.ledger, make=may_begin(settings)))
             worker = worker_name()
             store = open_store(settings.store, worker=worker)
             opened.callback(store.close)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from mo_sync.sandbox import Attachment, Gateway, named
 from mo_sync.sandbox.media import make
 from mo_sync.sandbox.scenario import Scenario
 from mo_sync.sandbox.traffic import demo_scenario, make_traffic
+from tests.announcements import announcement
 from tests.site import Site
 
 CANONICAL = (Path(__file__).parent.parent / "data" / "events" / "mms.json").read_bytes()
@@ -212,3 +214,45 @@ def test_the_status_tells_when_the_last_pass_ended_and_how(site: Site) -> None:
     assert re.search(
         rf"^last pass of --sync-now on \S+ completed \d+ s ago, with exit code {code}$", told, re.MULTILINE
     )
+
+
+def test_nothing_is_fetched_into_a_folder_where_a_disk_is_to_be_mounted(site: Site, gateway: Gateway) -> None:
+    """What is put there is hidden by the disk afterwards, and the ledger calls it stored."""
+    gateway.add_attachment(Attachment(ATTACHMENT, GIF, "image/gif"))
+    gateway.add_attachment(Attachment("Another1", GIF, "image/gif"))
+    site.drop("mms.json", CANONICAL)
+    assert site.run("--sync-now").returncode == 0
+    disk = site.media.rename(site.root / "unmounted")
+    site.media.mkdir()
+    site.drop("more.json", json.dumps(announcement(7, attachment_ids="Another1")).encode())
+
+    paused, examined = site.run("--sync-now"), site.run("doctor")
+
+    assert (paused.returncode, site.files()) == (75, {})
+    assert "nothing ever lay in this store: see store.url, and whether its disk is mounted" in paused.stdout
+    assert "the ledger knows of 1 files, and nothing ever lay there" in examined.stdout
+    shutil.rmtree(site.media)
+    assert "mo-sync init" in (gone := site.run("doctor")).stdout
+    assert "see whether its disk is mounted" in gone.stdout
+    disk.rename(site.media)
+    assert site.run("--sync-now").returncode == 0
+    assert len(site.files()) == 2
+
+
+def test_no_ledger_is_begun_beside_a_store_that_has_files(site: Site, gateway: Gateway) -> None:
+    gateway.add_attachment(Attachment(ATTACHMENT, GIF, "image/gif"))
+    site.drop("mms.json", CANONICAL)
+    assert site.run("--sync-now").returncode == 0
+    ledger = (site.root / "ledger.db").rename(site.root / "unmounted.db")
+    site.drop("more.json", json.dumps(announcement(7, attachment_ids="Another1")).encode())
+
+    refused = site.run("--sync-now")
+
+    assert refused.returncode == 75
+    assert "ledger-missing" in refused.stderr
+    assert "whether its disk is mounted" in refused.stderr
+    assert not (site.root / "ledger.db").exists()
+    assert [path.name for path in site.drop_folder.glob("*.json")] == ["more.json"]
+    assert site.run("init").returncode == 0, "who knows that it is lost begins a new one"
+    assert site.run("--sync-now").returncode in (0, 4)
+    assert ledger.exists()
