@@ -11,7 +11,7 @@ import typer
 
 from mo_sync.cli import completing
 from mo_sync.cli.context import Context, context_of
-from mo_sync.cli.filtering import AsJson, DryRun, Ids, Limit, filtered, legible
+from mo_sync.cli.filtering import AsJson, DryRun, Ids, Limit, filtered, legible, meant
 from mo_sync.cli.lettingout import LetOut, let_out
 from mo_sync.cli.listing import left_alone
 from mo_sync.cli.output import printable
@@ -126,7 +126,7 @@ def release(
     if all_applications or len(application or ()) > 1:
         hint = "release attachments of one application at a time, or applications without naming attachments"
         raise UsageError("two-choices", "it was said twice what to release", hint=hint)
-    filters = replace(filters, application_id=legible("--application", application[0] if application else None))
+    filters = replace(filters, application_id=meant("--application", application[0] if application else None))
     wished = _Wish(Deed.RELEASE, wanted or (), filters, limit, everything, by_whom(reason, context_of(ctx).environ))
     return _do(context_of(ctx), wished, dry_run=dry_run, as_json=as_json)
 
@@ -145,7 +145,7 @@ def _release_applications(
         hint = "name ids or --state held, or applications with --application or --all-applications"
         raise UsageError("nothing-chosen", "it was not said what to release", hint=hint)
     output = context.output(as_json=as_json)
-    ids = [legible("--application", one) or "" for one in ids or ()]
+    ids = [meant("--application", one) or "" for one in ids or ()]
     with context.ledger() as ledger:
         if dry_run:
             released = [one.id for one in applications.troubled(ledger) if everyone or one.id in ids]

@@ -34,6 +34,7 @@ __all__ = [
     "filtered",
     "known_states",
     "legible",
+    "meant",
     "refuse_what_means_nothing",
     "states_of",
     "when",
@@ -106,8 +107,8 @@ def filtered(command: Callable[..., int]) -> Callable[..., int]:
     """Give a command that takes ``filters`` the options that say which: --state, --application, --since and so on.
 
     Where the command has an option of that name itself, that one stands, and the command gets it beside the filters.
-    A command's own --utc holds for the times too. A state or a time that is none is a UsageError before the command
-    begins.
+    A command's own --utc holds for the times too. A state or a time that is none, and an option that was told nothing,
+    is a UsageError before the command begins.
     """
     signature = inspect.signature(command, eval_str=True)
     own = list(signature.parameters.values())
@@ -136,12 +137,12 @@ def _filters(given: Mapping[str, Any], *, now: datetime, utc: bool, of_events: b
     return Filters(
         states=() if of_events else states_of(names),
         event_states=known_states(names, EVENT_STATES) if of_events else (),
-        application_id=legible("--application", given.get("application")),
-        since=when(given.get("since"), now, utc=utc),
-        until=when(given.get("until"), now, utc=utc),
-        from_address=legible("--from", given.get("from_")),
-        to_address=legible("--to", given.get("to")),
-        error=legible("--error", given.get("error")),
+        application_id=meant("--application", given.get("application")),
+        since=when(meant("--since", given.get("since")), now, utc=utc),
+        until=when(meant("--until", given.get("until")), now, utc=utc),
+        from_address=meant("--from", given.get("from_")),
+        to_address=meant("--to", given.get("to")),
+        error=meant("--error", given.get("error")),
     )
 
 
@@ -153,6 +154,15 @@ def legible(option: str, text: str | None) -> str | None:
         shown = ascii(text)[1:-1]
         raise UsageError("text-not-understood", f"{shown} is no UTF-8 text", item=option) from error
     return text
+
+
+def meant(option: str, text: str | None) -> str | None:
+    """What an option was told that chooses; None where it was not given. Raises UsageError for nothing but blanks, as
+    of a variable that is empty: it must not mean all; and for bytes that are no UTF-8."""
+    if text is not None and not text.strip():
+        hint = "is a variable empty? leave the option out to mean all"
+        raise UsageError("option-empty", "it was told nothing", item=option, hint=hint)
+    return legible(option, text)
 
 
 def refuse_what_means_nothing(kind: Kind, filters: Filters) -> None:

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from mo_sync.cli.context import Context, context_of
-from mo_sync.cli.filtering import Application, AsJson, DryRun, Utc, legible, when
+from mo_sync.cli.filtering import Application, AsJson, DryRun, Utc, meant, when
 from mo_sync.cli.output import Output, counted, local_time
 from mo_sync.clock import SystemClock
 from mo_sync.errors import ExitCode, UsageError
@@ -69,8 +69,8 @@ def gaps(
     context, now = context_of(ctx), SystemClock().now()
     output = context.output(as_json=as_json)
     context.start_log()
-    wanted = when(since, now, utc=utc) or now - _DAY
-    asked_for = Span(_kept(context, wanted, now), when(until, now, utc=utc) or now)
+    wanted = when(meant("--since", since), now, utc=utc) or now - _DAY
+    asked_for = Span(_kept(context, wanted, now), when(meant("--until", until), now, utc=utc) or now)
     span = _comparable(asked_for, now, utc=utc)
     gone, stopped = _gone_through(context, output, span, application, records=False)
     found = sorted(gone.gaps, key=lambda one: (one.since, one.subject), reverse=True)
@@ -119,12 +119,12 @@ def backfill(
     context, now = context_of(ctx), SystemClock().now()
     output = context.output(as_json=as_json)
     context.start_log()
-    wanted = when(since, now)
+    wanted = when(meant("--since", since), now)
     if wanted is None:
         raise UsageError(
             "since-missing", "it was not said from when on", item="--since", hint="for example --since 30d"
         )
-    span = Span(_kept(context, wanted, now), when(until, now) or now)
+    span = Span(_kept(context, wanted, now), when(meant("--until", until), now) or now)
     gone, stopped = _gone_through(context, output, span, application, records=not dry_run)
     count = gone.missing
     if output.as_json:
@@ -216,7 +216,7 @@ def _doubt(output: Output, application: str, gone: Gone, *, known: bool) -> None
 
 
 def _scopes(settings: Settings, application: str | None) -> Sequence[Scope]:
-    scopes = chosen(settings, legible("--application", application))
+    scopes = chosen(settings, meant("--application", application))
     if not scopes:
         hint = "give gateway.token_file, or token_file in [applications.ID]"
         raise UsageError("no-inbox", "there is no token to look into it with", item=application, hint=hint)

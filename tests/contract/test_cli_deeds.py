@@ -138,3 +138,22 @@ def test_where_all_is_kept_for_ever_pruning_is_no_error(ledger: Ledger, asked: A
 
     assert (told.exit_code, told.out.split(":")[0]) == (0, "nothing is pruned")
     assert document == {"dry_run": True, "pruned": {}, "left": {}, "left_count": 0, "whole": True}
+
+
+@pytest.mark.parametrize("given", ["", " ", "\t"])
+def test_an_option_that_was_told_nothing_does_not_mean_all(ledger: Ledger, asked: Ask, given: str) -> None:
+    recorded(ledger, announced("E1"), announced("E2", "M2", ["A2"]))
+    choosing = ("--error", "--application", "--from", "--to", "--since", "--until")
+    taking = {("list",): choosing, ("export", "attachments"): choosing}
+    taking |= {(deed.value,): choosing for deed in Deed}
+    taking |= dict.fromkeys([("gaps",), ("backfill", "--since", "1d")], ("--application", "--until"))
+    before = rows(ledger, "select * from attachment order by id")
+
+    for words, options in taking.items():
+        for option in options:
+            with pytest.raises(UsageError, match=f"option-empty: {option}: it was told nothing"):
+                asked(*words, option, given)
+    with pytest.raises(UsageError, match="option-empty: --application"):
+        asked("release", "--state", "held", "--application", given)
+
+    assert rows(ledger, "select * from attachment order by id") == before
