@@ -15,6 +15,7 @@ import typer
 from mo_sync.cli.context import Context, context_of
 from mo_sync.cli.filtering import Application, AsJson, DryRun, Utc, meant, when
 from mo_sync.cli.output import Output, counted, local_time
+from mo_sync.cli.tables import Lines
 from mo_sync.clock import SystemClock
 from mo_sync.errors import ExitCode, UsageError
 from mo_sync.events import UNKNOWN_APPLICATION
@@ -229,14 +230,11 @@ def _hours(span: Span) -> float:
 
 def _show(output: Output, found: Sequence[Gap], *, utc: bool) -> None:
     if found:
-        output.table(
-            ("message", "application", "received", "difference", "reason"),
-            [
-                (one.subject, one.application_id, local_time(one.since, utc=utc), one.kind.value, one.reason)
-                for one in found
-            ],
-            whole=("message", "difference"),
-        )
+        heads = ("message", "application", "received", "difference", "reason")
+        rows = [
+            (one.subject, one.application_id, local_time(one.since, utc=utc), one.kind, one.reason) for one in found
+        ]
+        output.table(heads, rows, narrow=Lines(("message", "received", "difference"), ("reason",)))
         output.say()
 
 

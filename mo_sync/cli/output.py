@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from mo_sync.awaited import written
 from mo_sync.cli.bar import Bar, can_be_drawn_on
-from mo_sync.cli.tables import aligned, fitted
+from mo_sync.cli.tables import Lines, laid_out
 from mo_sync.errors import MoSyncError
 from mo_sync.log import mask_number
 
@@ -115,33 +115,27 @@ class Output:
         text = json.dumps(document, default=plain, ensure_ascii=False, indent=2 if self.terminal else None)
         self.raw(text.encode("utf-8", "backslashreplace").decode() + "\n")
 
-    def table(self, heads: Sequence[str], rows: Sequence[Sequence[object]], **how: Collection[str]) -> None:
+    def table(self, heads: Sequence[str], rows: Sequence[Sequence[object]], *, narrow: Lines | None = None) -> None:
         """Say :meth:`table_text`, to people who want to hear it."""
         if not (self.as_json or self.quiet):
-            self._write(self.table_text(heads, rows, **how))
+            self._write(self.table_text(heads, rows, narrow=narrow))
 
     def table_text(
         self,
         heads: Sequence[str],
         rows: Sequence[Sequence[object]],
         *,
-        whole: Collection[str] = (),
         right: Collection[str] = (),
+        narrow: Lines | None = None,
+        headed: bool = True,
     ) -> str:
-        """A table for people. A column of numbers, or one named in ``right``, is set to the right; nothing is cut off
-        when piped.
-
-        On a terminal that is too narrow, columns are folded; or, when some are to stay ``whole``, all others are cut
-        off, since what is copied must stand in one piece: then lines may be longer than the terminal is wide.
+        """A table for people, ``headed`` with the names of the columns. One of numbers, or one named in ``right``, is
+        set to the right. Nothing is cut off: on a terminal that is too ``narrow`` for it each row has some lines.
         """
         cells = [[_cell(value) for value in row] for row in rows]
-        to_the_right = {
-            place for place, head in enumerate(heads) if head in right or _numeric([row[place] for row in rows])
-        }
-        if not self.terminal:
-            return aligned(heads, cells, right=to_the_right)
-        kept = {place for place, head in enumerate(heads) if head in whole}
-        return fitted(heads, cells, kept=kept, right=to_the_right, console=self._console)
+        right = {head for place, head in enumerate(heads) if head in right or _numeric([row[place] for row in rows])}
+        head, body = laid_out(heads, cells, self.columns, narrow, right=right)
+        return (self._standing_out(head) if headed else "") + body
 
     @property
     def shows_progress(self) -> bool:
@@ -159,6 +153,16 @@ class Output:
     def columns(self) -> int | None:
         """How many characters stand in a line of the terminal; None where there is none."""
         return self._console(StringIO()).width if self.terminal else None
+
+    def _standing_out(self, head: str) -> str:
+        """On a terminal that can show it."""
+        if not self.terminal:
+            return head
+        from rich.text import Text
+
+        page = StringIO()
+        self._console(page).print(Text(head, style="bold"), soft_wrap=True, end="")
+        return page.getvalue()
 
     def _console(self, page: StringIO) -> Console:
         from rich.console import Console

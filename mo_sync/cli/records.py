@@ -15,6 +15,7 @@ from mo_sync.cli.context import Context
 from mo_sync.cli.filtering import refuse_what_means_nothing
 from mo_sync.cli.listing import veiled
 from mo_sync.cli.output import Output, local_time, plain, printable
+from mo_sync.cli.tables import Lines
 from mo_sync.errors import ExitCode, UsageError
 from mo_sync.ledger import Ledger
 from mo_sync.ledger.exports import Kind, streamed
@@ -42,6 +43,10 @@ _COLUMNS: Final = {
         "message": "message_id",
         "reason": "reason",
     },
+}
+_LINES: Final = {
+    Kind.MESSAGES: Lines(("message", "recorded")),
+    Kind.EVENTS: Lines(("event", "state", "received"), ("reason",)),
 }
 
 
@@ -99,8 +104,7 @@ def _tables(output: Output, kind: Kind, rows: Iterable[Mapping[str, Any]], *, ut
     columns = _COLUMNS[kind]
     cells = ([_cell(row[name], utc=utc) for name in columns.values()] for row in rows)  # a payload is not kept
     for place, page in enumerate(pages(cells)):
-        text = output.table_text(tuple(columns), page, whole=(next(iter(columns)), "state"))
-        yield text if place == 0 else text.partition("\n")[2]
+        yield output.table_text(tuple(columns), page, narrow=_LINES[kind], headed=place == 0)
 
 
 def _cell(value: Any, *, utc: bool) -> object:

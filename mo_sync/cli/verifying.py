@@ -15,6 +15,7 @@ from mo_sync.cli.context import context_of
 from mo_sync.cli.deeds import by_whom
 from mo_sync.cli.filtering import AsJson
 from mo_sync.cli.output import Output, bytes_text, counted
+from mo_sync.cli.tables import Lines
 from mo_sync.clock import Clock, SystemClock
 from mo_sync.errors import ExitCode, OutOfReach, UsageError
 from mo_sync.ledger import Ledger
@@ -147,7 +148,8 @@ def _tell(output: Output, verified: Verified) -> None:
     worst_first = sorted(verified.found, key=lambda one: one.well)
     rows = [(one.fault, one.key, one.detail, one.remark) for one in worst_first[:_SHOWN]]
     if rows:
-        output.table(("fault", "file", "detail", "mended"), rows, whole=("fault", "file"))
+        narrow = Lines(("file", "fault"), ("detail", "mended"))
+        output.table(("fault", "file", "detail", "mended"), rows, narrow=narrow)
         if len(verified.found) > _SHOWN:
             output.say(f"and {len(verified.found) - _SHOWN:,} more, which --json has")
         output.say()

@@ -122,6 +122,30 @@ def test_a_terminal_of_eighty_columns_shows_ids_and_reasons_whole(
     assert ("mo-sync ledger show R1" in told) is ("--problems" in words)
 
 
+@pytest.mark.parametrize("columns", [80, 40])
+def test_messages_and_events_can_be_read_and_copied_on_a_narrow_terminal(
+    ledger: Ledger, house: House, tmp_path: Path, columns: int
+) -> None:
+    names = [f"{place}{'m' * 21}" for place in "AB"]
+    recorded(ledger, *(announced(f"{name}-{'e' * 13}", name, []) for name in names))
+    with ledger.begin() as connection:
+        connection.exec_driver_sql(f"{REJECT} ('R1', 'drop:1', 'rejected', 'no field list', '2026-11-20 12:00Z', '')")
+
+    messages = call(house.url, tmp_path, "ledger", "list", "messages", "--utc", columns=columns).out
+    events = call(house.url, tmp_path, "ledger", "list", "events", "--utc", columns=columns).out
+
+    for name in names:
+        assert [line.split()[0] for line in messages.splitlines()].count(name) == 1
+        assert [line.split()[0] for line in events.splitlines()].count(f"{name}-{'e' * 13}") == 1
+        assert f"message {name}" in " ".join(events.split())
+    assert " ".join(messages.split()).count("from ********0000 to *******2222 scan OK") == 2
+    assert [told.count("2026-11-20 12:00:00Z") for told in (messages, events)] == [2, 3]
+    assert "no field list" in events
+    assert "…" not in messages + events
+    if columns == 80:
+        assert max(map(len, (messages + events).splitlines())) <= columns
+
+
 @pytest.mark.parametrize("words", [[], ["--problems"], ["--state", "held"], ["--to", "18322222222"]])
 def test_all_of_them_are_told_a_page_at_a_time(
     ledger: Ledger, asked: Ask, monkeypatch: pytest.MonkeyPatch, words: list[str]

@@ -15,6 +15,7 @@ import pytest
 from mo_sync.sandbox import Attachment, Gateway, Message
 from tests.inboxes import ago, received
 from tests.site import Site
+from tests.terminal import in_terminal
 from tests.trouble import eventually
 
 KILLS = int(os.environ.get("MO_SYNC_KILLS", "4"))
@@ -86,6 +87,10 @@ def test_gaps_are_shown_counted_and_closed_by_a_backfill(tmp_path: Path, gateway
     assert told.stdout.count("only in the inbox") == 4
     assert "mo-sync ledger backfill --since" in told.stdout
     assert site.query("select count(*) from v_gap") == [(30,)]
+    shown = in_terminal(site.start, "ledger", "gaps", "--since", "2d", columns=80, COLUMNS="80")
+    for one in found["gaps"]:
+        assert f"{one['subject']}  " in shown.raw
+    assert shown.raw.count(f"  application 17226: {found['gaps'][0]['reason']}\r\n") == 30
 
     would = document(site, "ledger", "backfill", "--since", "2d", "--dry-run")
     assert (would["missing"], would["recorded"], would["new"], would["dry_run"]) == (30, 0, 0, True)

@@ -336,3 +336,24 @@ def test_at_a_terminal_it_shows_a_bar_and_a_table(filled: Filled) -> None:
     assert told.returncode == 5
     assert any("wrong-size" in line for line in told.lines)
     assert "to mend it: mo-sync ledger verify --repair" in "\n".join(told.lines)
+
+
+@pytest.mark.parametrize("columns", [80, 40])
+def test_on_a_narrow_terminal_what_it_found_and_did_can_be_read_and_copied(filled: Filled, columns: int) -> None:
+    gone, cut, *_ = filled.keys.values()
+    gone.unlink()
+    cut.write_bytes(b"x")
+    found = json.loads(filled.site.run("ledger", "verify", "--json").stdout)["found"]
+
+    looked, mended = (
+        in_terminal(filled.site.start, "ledger", "verify", *words, columns=columns, COLUMNS=str(columns))
+        for words in ([], ["--repair"])
+    )
+
+    assert len(found) == 2
+    for one in found:
+        assert one["key"] in looked.raw
+        assert one["key"] in mended.raw
+        assert one["detail"] in " ".join(looked.raw.split())
+    assert " ".join(mended.raw.split()).count("it is fetched again") == 2
+    assert "…" not in looked.raw + mended.raw
