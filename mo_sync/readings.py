@@ -9,11 +9,13 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-__all__ = ["addressed_channel", "identifiers", "moment", "number", "plain", "shortest", "text"]
+__all__ = ["addressed_channel", "dialled", "identifiers", "moment", "number", "plain", "shortest", "text"]
 
 _UNSAFE: Final = re.compile("[\x00\ud800-\udfff]")
 _SEPARATORS: Final = re.compile(r"[,;\s]+")
 _CHANNEL: Final = re.compile(r"([a-z][a-z0-9_-]{1,19}):.+", re.IGNORECASE | re.DOTALL)
+_BETWEEN_DIGITS: Final = re.compile(r"[\s.()\[\]\-\u2010-\u2015\u2212]+")
+_DIALLED: Final = re.compile(r"\+?[0-9]+")
 _SMALL_DECIMAL: Final = re.compile(r"-?[0-9]{1,8}\.[0-9]{1,7}(?:[eE]-?[0-9]{1,2})?")
 _SECONDS: Final = re.compile(r"[0-9]{1,20}(\.[0-9]{1,9})?")
 _LONGEST_DATE: Final = 8
@@ -135,3 +137,13 @@ def addressed_channel(*addresses: str | None) -> str | None:
         if address and (match := _CHANNEL.fullmatch(address)):
             return match[1].lower()
     return None
+
+
+def dialled(number: str) -> str:
+    """A phone number without the blanks, dashes, dots and brackets that people write into it; anything else as it is.
+
+    >>> dialled("+1 (408) 555-0100"), dialled("1.408.555.0100"), dialled("MY-BANK")
+    ('+14085550100', '14085550100', 'MY-BANK')
+    """
+    bare = _BETWEEN_DIGITS.sub("", number)
+    return bare if _DIALLED.fullmatch(bare) else number

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import functools
 import inspect
@@ -13,9 +14,11 @@ from typing import Annotated, Any, Final
 import typer
 
 from mo_sync.cli import completing
+from mo_sync.cli.context import Context, context_of
+from mo_sync.cli.doubting import doubts
 from mo_sync.cli.output import printable
 from mo_sync.clock import SystemClock
-from mo_sync.errors import UsageError
+from mo_sync.errors import OutOfReach, UsageError
 from mo_sync.ledger.exports import HEEDED, Kind
 from mo_sync.ledger.filters import EVENT_STATES, Filters
 from mo_sync.lifecycle import State
@@ -35,6 +38,7 @@ __all__ = [
     "known_states",
     "legible",
     "meant",
+    "refuse_no_time",
     "refuse_what_means_nothing",
     "states_of",
     "when",
@@ -108,7 +112,8 @@ def filtered(command: Callable[..., int]) -> Callable[..., int]:
 
     Where the command has an option of that name itself, that one stands, and the command gets it beside the filters.
     A command's own --utc holds for the times too. A state or a time that is none, and an option that was told nothing,
-    is a UsageError before the command begins.
+    is a UsageError before the command begins. A number or application that the ledger does not know is told on standard
+    error when the command is done: nothing was found then.
     """
     signature = inspect.signature(command, eval_str=True)
     own = list(signature.parameters.values())
@@ -124,7 +129,9 @@ def filtered(command: Callable[..., int]) -> Callable[..., int]:
         given = {parameter.name: options.pop(parameter.name) for parameter in added}
         of_events = options.get("kind") == Kind.EVENTS
         filters = _filters(given, now=SystemClock().now(), utc=options.get("utc", False), of_events=of_events)
-        return command(*arguments, filters=filters, **options)
+        returned = command(*arguments, filters=filters, **options)
+        _tell_doubts(context_of(options["ctx"]), filters, options.get("application"))
+        return returned
 
     parameters = [*own[:place], *added, *own[place + 1 :]]
     wrapper.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
@@ -132,14 +139,24 @@ def filtered(command: Callable[..., int]) -> Callable[..., int]:
     return wrapper
 
 
+def _tell_doubts(context: Context, filters: Filters, own: Sequence[str] | None) -> None:
+    output = context.output()
+    named = own or ([filters.application_id] if filters.application_id is not None else [])
+    with contextlib.suppress(OutOfReach):  # what the command did is done
+        for line in [] if output.quiet else doubts(context, filters, named):
+            output.warn(line)
+
+
 def _filters(given: Mapping[str, Any], *, now: datetime, utc: bool, of_events: bool) -> Filters:
     names = given.get("state")
+    since, until = (when(meant(f"--{name}", given.get(name)), now, utc=utc) for name in ("since", "until"))
+    refuse_no_time(since, until)
     return Filters(
         states=() if of_events else states_of(names),
         event_states=known_states(names, EVENT_STATES) if of_events else (),
         application_id=meant("--application", given.get("application")),
-        since=when(meant("--since", given.get("since")), now, utc=utc),
-        until=when(meant("--until", given.get("until")), now, utc=utc),
+        since=since,
+        until=until,
         from_address=meant("--from", given.get("from_")),
         to_address=meant("--to", given.get("to")),
         error=meant("--error", given.get("error")),
@@ -213,6 +230,12 @@ def when(text: str | None, now: datetime, *, utc: bool = False) -> datetime | No
     except (ValueError, OverflowError) as error:
         hint = "2026-11-20, 2026-11-20T08:00:00Z, or a span such as 3h or 7d"
         raise UsageError("time-not-understood", "this is no time", item=text, hint=hint) from error
+
+
+def refuse_no_time(since: datetime | None, until: datetime | None) -> None:
+    """Raises UsageError where nothing can be since the one and before the other."""
+    if since is not None and until is not None and since >= until:
+        raise UsageError("time-empty", "it ends before it begins", item="--until", hint="see --since and --until")
 
 
 def _here(wall: datetime) -> datetime:

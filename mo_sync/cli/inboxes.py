@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from mo_sync.cli.context import Context, context_of
-from mo_sync.cli.filtering import Application, AsJson, DryRun, Utc, meant, when
+from mo_sync.cli.filtering import Application, AsJson, DryRun, Utc, meant, refuse_no_time, when
 from mo_sync.cli.output import Output, counted, local_time
 from mo_sync.cli.tables import Lines
 from mo_sync.clock import SystemClock
@@ -151,14 +151,9 @@ def _kept(context: Context, wanted: datetime, now: datetime) -> datetime:
     return wanted if kept is None else max(wanted, kept)
 
 
-def _refuse_nothing(span: Span) -> None:
-    if span.since >= span.until:
-        raise UsageError("time-empty", "it ends before it begins", item="--until", hint="see --since and --until")
-
-
 def _comparable(span: Span, now: datetime, *, utc: bool) -> Span:
     """No further than can be compared by now: a message that only the inbox has may be announced in a moment."""
-    _refuse_nothing(span)
+    refuse_no_time(span.since, span.until)
     found = Span(span.since, min(span.until, now - EDGE))
     if found.since >= found.until:
         told = f"nothing since {local_time(span.since, utc=utc)} can be compared yet: it may still be announced"
@@ -177,7 +172,7 @@ def _gone_through(
 ) -> tuple[Gone, list[int]]:
     """What came of it, and the signals that ended it early."""
     settings, clock = context.loaded().settings, SystemClock()
-    _refuse_nothing(span)
+    refuse_no_time(span.since, span.until)
     stopped: list[int] = []
     with (
         context.ledger() as ledger,

@@ -15,6 +15,7 @@ from mo_sync.ledger.dialect import folded
 from mo_sync.ledger.ledger import Ledger
 from mo_sync.ledger.schema import attachment, event, message
 from mo_sync.lifecycle import State
+from mo_sync.readings import dialled
 
 __all__ = [
     "EVENT_STATES",
@@ -115,7 +116,12 @@ def addresses(number: str) -> list[str]:
 
 
 def spellings(number: str) -> list[str]:
-    """A phone number is written with and without its plus sign, which stands behind the channel if it names one."""
+    """A phone number is written with and without its plus sign, which stands behind the channel if it names one; people
+    write it with blanks, dashes, dots and brackets, too.
+
+    >>> spellings("whatsapp:+1 408-555-0100")[:2]
+    ['whatsapp:14085550100', 'whatsapp:+14085550100']
+    """
     channel, colon, digits = number.rpartition(":")
-    bare = digits.removeprefix("+")
-    return [f"{channel}{colon}{bare}", f"{channel}{colon}+{bare}"]
+    bare = [one.removeprefix("+") for one in dict.fromkeys([dialled(digits), digits])]
+    return [f"{channel}{colon}{sign}{one}" for one in bare for sign in ("", "+")]

@@ -338,3 +338,55 @@ def test_of_machines_that_come_and_go_the_last_ones_are_known(ledger: Ledger, as
 
     assert {one["host"] for one in ended if one["kind"] == "pass"} == {f"host{n}" for n in range(10, 30)}
     assert len(column(ledger, "select name from cursor where name like 'daemon:%'")) == 20
+
+
+@pytest.mark.parametrize(
+    "written", ["+1 408-608-0000", "1 (408) 608.0000", " +1\u00a0408\u2011608 00 00", "sms:+1 408 6080000"]
+)
+def test_a_number_may_be_written_as_people_write_it(ledger: Ledger, asked: Ask, written: str) -> None:
+    channel = "sms:" if ":" in written else ""
+    recorded(
+        ledger,
+        announced("E1", "M1", ["A1"], from_address=f"{channel}+14086080000"),
+        announced("E2", "M2", ["A2"], from_address="+14086080001", to_address=f"{channel}14086080000"),
+    )
+
+    for option, name in (("--from", "A1"), ("--to", "A2")):
+        found = asked("list", "--json", option, written)
+        assert ([row["id"] for row in found.document], found.err) == ([name], "")
+        assert f'"{name}"' in asked("export", "attachments", "--format", "jsonl", option, written).out
+        assert asked("cancel", "--dry-run", option, written).out.startswith("1 would be cancelled")
+
+
+ASKING = (["list"], ["list", "messages"], ["list", "--all", "--problems"], ["list", "events", "--json"])
+DOING = (["retry"], ["hold", "--dry-run"], ["cancel"], ["export", "attachments"], ["release", "--state", "held"])
+
+
+@pytest.mark.parametrize("words", [*ASKING, *DOING], ids=" ".join)
+def test_what_is_nowhere_in_the_ledger_is_told_beside_an_empty_list(
+    ledger: Ledger, house: House, tmp_path: Path, words: list[str]
+) -> None:
+    recorded(ledger, announced("E1", "M1", ["A1"]), announced("E2", "M2", [], application_id="2"))
+
+    def told(*more: str) -> tuple[int, str]:
+        found = call(house.url, tmp_path, "ledger", *words, *more, more={"applications": {"3.workers": 1}})
+        return found.exit_code, found.err
+
+    as_events = "numbers are written as events have them: +14085550100; mo-sync ledger list --reveal shows them\n"
+    assert told("--from", "********0000") == (0, f"--from ********0000: no message here is from it; {as_events}")
+    assert told("--to", "abc") == (0, f"--to abc: no message here is to it; {as_events}")
+    assert told("--application", "nope") == (0, "--application nope: nothing here is of it; there are 17226\n")
+    for known in (["--from", "14086080000", "--since", "1h"], ["--application", "2"], ["--application", "3"]):
+        assert told(*known) == (0, "")
+
+
+def test_who_tells_by_the_exit_code_alone_does_not_doubt_aloud(ledger: Ledger, house: House, tmp_path: Path) -> None:
+    found = call(house.url, tmp_path, "-q", "ledger", "list", "--from", "abc")
+
+    assert (found.exit_code, found.out, found.err) == (0, "", "")
+
+
+@pytest.mark.parametrize("words", [["list"], ["export", "events"], ["cancel"], ["retry"]])
+def test_a_time_that_ends_before_it_begins_is_refused(asked: Ask, words: list[str]) -> None:
+    with pytest.raises(UsageError, match="time-empty: --until"):
+        asked(*words, "--since", "1d", "--until", "2d")
