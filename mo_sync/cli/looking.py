@@ -18,9 +18,10 @@ from mo_sync.cli.listing import masked, with_command
 from mo_sync.cli.output import Output, age, bytes_text, counted, local_time
 from mo_sync.cli.story import timeline
 from mo_sync.clock import SystemClock
-from mo_sync.errors import ExitCode
-from mo_sync.ledger import queries
-from mo_sync.ledger.queries import EndedRow, ProcessRow, Status
+from mo_sync.errors import ExitCode, UsageError
+from mo_sync.ledger import Ledger, queries
+from mo_sync.ledger.queries import EndedRow, ProcessRow, Status, Story
+from mo_sync.ledger.stories import find_gap
 from mo_sync.lifecycle import Standing
 from mo_sync.settings.paths import folder_of
 
@@ -71,17 +72,28 @@ def show(
     context, now = context_of(ctx), SystemClock().now()
     output = context.output(as_json=as_json)
     with context.ledger() as ledger:
-        story = queries.find_story(ledger, wanted)
+        story = _found(ledger, wanted)
     if output.as_json:
         document = asdict(story) | {"attachments": [with_command(row) for row in story.attachments]}
         output.json(masked(document, reveal=reveal))
         return ExitCode.SETTLED
     if output.quiet:
         unread = any(event.state == "rejected" for event in story.events)
-        return exit_code_of([row.state for row in story.attachments], problems=unread)
+        return exit_code_of([row.state for row in story.attachments], problems=unread or story.kind == "gap")
     for line in timeline(story, now=now, utc=utc, reveal=reveal):
         output.say(line)
     return ExitCode.SETTLED
+
+
+def _found(ledger: Ledger, wanted: str) -> Story:
+    """What is here under this id; else what ``gaps`` shows under it, which is only there."""
+    try:
+        return queries.find_story(ledger, wanted)
+    except UsageError as error:
+        differing = find_gap(ledger, wanted) if error.code == "id-unknown" else None
+        if differing is None:
+            raise
+        return differing
 
 
 def _free_bytes(context: Context) -> int | None:

@@ -8,6 +8,7 @@ from operator import itemgetter
 
 from mo_sync.cli.advice import helps, shell_word
 from mo_sync.cli.output import age, bytes_text, counted, local_time, mask_number
+from mo_sync.ledger.gaps import Kind
 from mo_sync.ledger.queries import (
     Announcement,
     ApplicationRow,
@@ -25,6 +26,9 @@ __all__ = ["timeline"]
 
 def timeline(story: Story, *, now: datetime, utc: bool, reveal: bool) -> Iterator[str]:
     """The lines of the story, the oldest first; ``utc`` and ``reveal`` as the commands have them."""
+    if story.kind == "gap":
+        yield from _elsewhere(story, utc=utc)
+        return
     if story.message is not None:
         yield from _message(story.message, utc=utc, reveal=reveal)
     for announcement in story.events:
@@ -47,6 +51,16 @@ def timeline(story: Story, *, now: datetime, utc: bool, reveal: bool) -> Iterato
     if story.mark is not None:
         yield ""
         yield from _mark(story.mark, now=now, utc=utc)
+
+
+def _elsewhere(story: Story, *, utc: bool) -> Iterator[str]:
+    """Of a message that is not here."""
+    for gap in story.gaps:
+        yield f"message {gap.message_id} of application {gap.application_id}: {gap.kind}"
+        yield f"  {local_time(gap.since, utc=utc)}  received by Syniverse"
+        yield f"  {gap.reason}"
+        if gap.kind == Kind.ONLY_IN_INBOX:
+            yield f"  to record it: {gap.command}"
 
 
 def _message(message: MessageRow, *, utc: bool, reveal: bool) -> Iterator[str]:

@@ -12,13 +12,13 @@ from typing import Final
 from sqlalchemy import ColumnElement, Connection, column, delete, select, table, text
 
 from mo_sync.ledger.bulk import write
-from mo_sync.ledger.dialect import Insert, insert
+from mo_sync.ledger.dialect import Insert, begins_with, insert
 from mo_sync.ledger.holdings import Owners
 from mo_sync.ledger.ledger import Ledger
 from mo_sync.ledger.rows import rows
 from mo_sync.ledger.schema import gap
 
-__all__ = ["ABOUT_MESSAGES", "Gap", "GapRow", "Kind", "begin", "end", "gaps", "of_message", "replace"]
+__all__ = ["ABOUT_MESSAGES", "Gap", "GapRow", "Kind", "begin", "beginning_with", "end", "gaps", "of_message", "replace"]
 
 
 class Kind(StrEnum):
@@ -42,7 +42,7 @@ _AT_ONCE: Final = 500
 _VIEW = table(
     "v_gap",
     column("kind"),
-    column("message_id"),
+    column("message_id", gap.c.subject.type),
     column("application_id"),
     column("since", gap.c.since.type),
     column("reason"),
@@ -125,6 +125,13 @@ def gaps(
 def of_message(connection: Connection, message_id: str) -> list[GapRow]:
     """What differs of one message."""
     return rows(connection, select(_VIEW).where(_VIEW.c.message_id == message_id).order_by(_VIEW.c.kind), GapRow)
+
+
+def beginning_with(connection: Connection, wanted: str) -> list[GapRow]:
+    """What differs of the message ``wanted``, or of those whose ids begin so."""
+    begins = begins_with(connection.dialect.name, _VIEW.c.message_id, wanted)
+    found = rows(connection, select(_VIEW).where(begins).order_by(_VIEW.c.message_id, _VIEW.c.kind), GapRow)
+    return [row for row in found if row.message_id == wanted] or found
 
 
 def _same(kind: Kind, subject: str) -> tuple[ColumnElement[bool], ...]:

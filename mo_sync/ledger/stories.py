@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from mo_sync.errors import UsageError
 from mo_sync.ledger.comparing import mark
 from mo_sync.ledger.dialect import begins_with
 from mo_sync.ledger.gaps import GapRow, of_message
+from mo_sync.ledger.gaps import beginning_with as differing
 from mo_sync.ledger.ledger import Ledger
 from mo_sync.ledger.rows import (
     Announcement,
@@ -27,14 +29,15 @@ from mo_sync.ledger.schema import application, attachment, attempt, event, inter
 from mo_sync.ledger.veil import known_key
 from mo_sync.readings import plain
 
-__all__ = ["Story", "beginning_with", "find_story"]
+__all__ = ["Story", "beginning_with", "find_gap", "find_story"]
 
 _CANDIDATES = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """Everything about one event, message or attachment; ``kind`` says which was asked for."""
+    """Everything about one event, message or attachment; ``kind`` says which was asked for. It is ``gap`` for a message
+    that is not here, of which only ``gaps`` tell."""
 
     kind: str
     id: str
@@ -56,6 +59,18 @@ def find_story(ledger: Ledger, wanted: str) -> Story:
     with ledger.read() as connection:
         kind, found = _find(connection, plain(wanted))
         return _story(connection, kind, found)
+
+
+def find_gap(ledger: Ledger, wanted: str) -> Story | None:
+    """What a comparison with Syniverse's inbox found of a message that is not here: by its id, or the beginning of only
+    one. None where it found none. Raises UsageError ``id-ambiguous``.
+    """
+    with ledger.read() as connection:
+        found = differing(connection, plain(wanted)) if wanted else []
+    ids = list(dict.fromkeys(row.message_id for row in found))
+    if len(ids) > 1:
+        raise _ambiguous(wanted, [("message", one) for one in ids])
+    return Story("gap", ids[0], None, (), (), (), (), None, tuple(found), None) if ids else None
 
 
 def beginning_with(ledger: Ledger, beginning: str, *, count: int = 50) -> list[str]:
@@ -95,8 +110,12 @@ def _find(connection: Connection, wanted: str) -> tuple[str, str]:
     if not candidates or not wanted:
         hint = "mo-sync ledger list shows ids"
         raise UsageError("id-unknown", "no event, message or attachment has this id", item=wanted, hint=hint)
+    raise _ambiguous(wanted, candidates)
+
+
+def _ambiguous(wanted: str, candidates: Sequence[tuple[str, str]]) -> UsageError:
     named = ", ".join(f"{kind} {row}" for kind, row in candidates[:_CANDIDATES])
-    raise UsageError("id-ambiguous", "several ids begin so", item=wanted, hint=f"it may be {named}")
+    return UsageError("id-ambiguous", "several ids begin so", item=wanted, hint=f"it may be {named}")
 
 
 def _story(connection: Connection, kind: str, found: str) -> Story:

@@ -13,8 +13,9 @@ from mo_sync.cli import lists, records
 from mo_sync.cli.listing import attachment_lines
 from mo_sync.errors import UsageError
 from mo_sync.events import RawEvent, parse
-from mo_sync.ledger import Ledger, marks, processes
+from mo_sync.ledger import Ledger, gaps, marks, processes
 from mo_sync.ledger.claims import claim, settle
+from mo_sync.ledger.holdings import Owners
 from tests.commands import call
 from tests.contract.conftest import Ask, House
 from tests.ledgers import NOW, announced, column, later, recorded, settlement, stored
@@ -309,6 +310,38 @@ def test_the_story_tells_that_nobody_announced_it_and_what_syniverse_was_told(le
     [gap] = asked("show", "M1", "--json").document["gaps"]
     assert (gap["kind"], gap["command"].split()[0]) == ("not announced", "mo-sync")
     assert asked("show", "M2", "--json").document["mark"]["attempts"] <= 1
+
+
+def test_a_message_that_only_the_inbox_has_is_shown_with_what_helps(
+    ledger: Ledger, house: House, tmp_path: Path, asked: Ask
+) -> None:
+    recorded(ledger, announced("E1", "M1", ["A1"]))
+    why = "the inbox shows it, with 1 attachment"
+    found = [gaps.Gap(gaps.Kind.ONLY_IN_INBOX, name, "17226", NOW, why) for name in ("Lost-1", "Lost-22", "M1")]
+    gaps.replace(ledger, Owners(), NOW, later(1), found, now=later(9))
+    helps = "mo-sync ledger backfill --since 2026-11-20T12:00:00Z"
+
+    told = asked("show", "Lost-2", "--utc")
+    assert told.exit_code == 0
+    assert told.out.splitlines() == [
+        "message Lost-22 of application 17226: only in the inbox",
+        "  2026-11-20 12:00:00Z  received by Syniverse",
+        f"  {why}",
+        f"  to record it: {helps}",
+    ]
+    document = asked("show", "Lost-1", "--json").document
+    assert (document["kind"], document["id"], document["message"]) == ("gap", "Lost-1", None)
+    assert [(one["kind"], one["reason"], one["command"]) for one in document["gaps"]] == [
+        ("only in the inbox", why, helps)
+    ]
+    assert call(house.url, tmp_path, "-q", "ledger", "show", "Lost-1").exit_code == 5
+    assert asked("show", "M1").out.startswith("message M1 of application 17226, from")
+    with pytest.raises(UsageError, match="id-ambiguous") as caught:
+        asked("show", "Lost")
+    assert caught.value.hint == "it may be message Lost-1, message Lost-22"
+    for words in (["show", "Lost-3"], ["show", ""], ["retry", "Lost-1"], ["erase", "Lost-1", "--yes"]):
+        with pytest.raises(UsageError, match="id-unknown"):
+            asked(*words)
 
 
 def test_the_newest_events_decide_what_a_quiet_list_ends_with(ledger: Ledger, house: House, tmp_path: Path) -> None:
