@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -24,6 +25,8 @@ __all__ = ["app", "main", "run"]
 
 _INTERRUPTED = 130
 """128 and the number of SIGINT, as shells have it."""
+_INNARDS = "Value error, "
+_ONE_OF = re.compile(r"'(?P<given>[^']*)' is not one of '(?P<known>.+)'\.$", re.DOTALL)
 
 _PURPOSE = """\
 Never lose a file that a customer sent through Syniverse: events in, verified media files and a ledger out.
@@ -179,6 +182,21 @@ def _debugging(arguments: Sequence[str]) -> bool:
     return os.environ.get("MO_SYNC_DEBUG") == "1" or "--log-level debug" in spelled
 
 
+def _worded(message: str) -> str:
+    """What the parser says, without a word of its innards; of a fixed set of words, with the one that was meant.
+
+    >>> _worded("Invalid value for '--format': Value error, 'cvs' is not one of 'csv', 'jsonl'.")
+    "Invalid value for '--format': 'cvs' is not one of 'csv', 'jsonl'. Did you mean 'csv'?"
+    """
+    told = message.replace(_INNARDS, "", 1)
+    if (found := _ONE_OF.search(told)) is None:
+        return told
+    import difflib  # what few need, nobody else waits for
+
+    near = difflib.get_close_matches(found["given"], found["known"].split("', '"), n=1)
+    return f"{told} Did you mean '{near[0]}'?" if near else told
+
+
 @dataclass(frozen=True, slots=True)
 class _Telling:
     """Errors on standard error: in words, or as one JSON document when the caller asked for JSON."""
@@ -203,7 +221,7 @@ class _Telling:
             typer.echo(error.format_message(), err=True)
             return ExitCode.USAGE
         hint = f"{ctx.command_path if ctx else 'mo-sync'} --help"
-        return self.say("usage-wrong", error.format_message(), ExitCode.USAGE, hint=hint)
+        return self.say("usage-wrong", _worded(error.format_message()), ExitCode.USAGE, hint=hint)
 
     def unexpected(self, error: Exception) -> int:
         """A bug, or trouble that nobody foresaw: one line; where it happened only for those who look for it."""

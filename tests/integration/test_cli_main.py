@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 import os
 import re
@@ -145,6 +146,10 @@ def test_called_without_a_word_it_shows_its_help_and_exits_as_for_wrong_usage() 
     assert done.stderr.startswith("Usage: mo-sync")
 
 
+def test_the_examples_in_the_docstrings_hold() -> None:
+    assert doctest.testmod(cli) == (0, 1)
+
+
 @pytest.mark.parametrize(
     ("arguments", "summary", "hint"),
     [
@@ -152,6 +157,16 @@ def test_called_without_a_word_it_shows_its_help_and_exits_as_for_wrong_usage() 
         (["--cofig", "x"], "No such option: --cofig", "mo-sync --help"),
         (["config", "--jsn"], "No such option: --jsn", "mo-sync config --help"),
         (["--log-level", "loud", "config"], "Invalid value for '--log-level'", "mo-sync --help"),
+        (["--log-level", "debgu", "config"], "'info', 'warning', 'error'. Did you mean 'debug'?", "mo-sync --help"),
+        (
+            ["ledger", "list", "mesages"],
+            "for 'LIST': 'mesages' is not one of",
+            "mo-sync ledger list --help",
+        ),
+        (["ledger", "list", "mesages"], "Did you mean 'messages'?", "mo-sync ledger list --help"),
+        (["ledger", "export", "attachmnets"], "Did you mean 'attachments'?", "mo-sync ledger export --help"),
+        (["ledger", "export", "events", "--format", "cvs"], "Did you mean 'csv'?", "mo-sync ledger export --help"),
+        (["ledger", "list", "it's"], "'events'.", "mo-sync ledger list --help"),
         (["--sync-now", "config"], "it stands alone, without config", "mo-sync --help"),
         (["config", "extra"], "unexpected extra argument", "mo-sync config --help"),
     ],
@@ -164,6 +179,7 @@ def test_wrong_usage_is_told_with_a_hint_and_exit_code_2(
     told = capfd.readouterr().err.splitlines()
     assert told[0].startswith("mo-sync: usage-wrong: ")
     assert summary in told[0]
+    assert "Value error" not in told[0]
     assert told[-1] == f"  hint: {hint}"
 
 
