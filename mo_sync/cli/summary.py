@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from mo_sync.cli.output import counted
+from mo_sync.cli.output import counted, local_time
 from mo_sync.errors import ExitCode
 from mo_sync.ledger.applications import Troubled
 from mo_sync.lifecycle import Standing
@@ -57,7 +57,7 @@ def lines(summary: Summary, recorded: Mapping[str, int] | None = None) -> list[s
 
 
 def _rests(one: Troubled) -> str:
-    when = f", tried again {one.until:%Y-%m-%d %H:%M:%SZ}" if one.until is not None else ""
+    when = f", tried again {local_time(one.until)}" if one.until is not None else ""
     advice = f"; mend it, then `mo-sync ledger release --application {one.id}`" if one.standing is Standing.HELD else ""
     return f"{one.standing.capitalize()}: application {one.id}{when}: {one.reason}{advice}"
 

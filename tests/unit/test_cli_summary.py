@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import pytest
+
+from mo_sync.cli.output import local_time
 from mo_sync.cli.summary import as_json, lines
 from mo_sync.errors import ExitCode
 from mo_sync.intake import Receipt
@@ -49,6 +53,21 @@ def test_a_ledger_without_attachments_is_not_called_empty_when_something_is_reco
     assert lines(QUIET, {"events": 0, "messages": 0})[2] == "Ledger: empty"
 
 
+@pytest.mark.parametrize("standing", [Standing.HELD, Standing.THROTTLED])
+def test_times_are_in_this_machines_zone_as_status_tells_them(
+    standing: Standing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        told = lines(replace(QUIET, applications=(Troubled("304", standing, NOON, 1, "why"),)))[3]
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+    assert told.startswith(f"{standing.capitalize()}: application 304, tried again 2026-11-20 21:00:00+0900: why")
+
+
 def test_everything_that_happened_is_told_and_the_last_line_says_what_to_do() -> None:
     busy = replace(
         QUIET,
@@ -69,7 +88,7 @@ def test_everything_that_happened_is_told_and_the_last_line_says_what_to_do() ->
     assert told[0] == "Events: 3 new, 2 repeated, 1 ignored, 1 rejected"
     assert told[1] == "Attachments: 2 stored, 1 missing (1,234,567 bytes) in 0.0 s"
     assert told[3] == (
-        "Held: application 304, tried again 2026-11-20 12:00:00Z: the token is refused;"
+        f"Held: application 304, tried again {local_time(NOON)}: the token is refused;"
         " mend it, then `mo-sync ledger release --application 304`"
     )
     assert told[4].startswith("Rejected: ")
