@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
+import shlex
+import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -17,12 +20,14 @@ from mo_sync.cli.formats import Form, lines, parquet
 from mo_sync.cli.listing import veiled
 from mo_sync.cli.output import Output, printable
 from mo_sync.cli.sparing import refuse_own
-from mo_sync.errors import ExitCode, OutOfReach, UsageError
+from mo_sync.errors import ConfigurationError, ExitCode, OutOfReach, UsageError
 from mo_sync.ledger.exports import Kind, columns_of, how_many, streamed
 from mo_sync.ledger.filters import Filters
 from mo_sync.wholefile import as_it_was, written
 
 __all__ = ["export"]
+
+_LIBRARY: Final = "pyarrow"
 
 
 @filtered
@@ -52,6 +57,8 @@ def export(
     refuse_what_means_nothing(kind, filters)
     if form is Form.PARQUET and to_file is None:
         raise UsageError("output-missing", "parquet is no text", item="--format", hint="name a file with --output")
+    if form is Form.PARQUET:
+        _refuse_without_library()
     output = context.output()
     columns = columns_of(kind)
 
@@ -79,6 +86,15 @@ def export(
         _write(part, form, columns, rows, bar)
     output.result(str(to_file))
     return ExitCode.SETTLED
+
+
+def _refuse_without_library() -> None:
+    """Before a file is begun. A wheel that was installed without its dependencies has no name by which pip knows what
+    it could have: the library itself is named. Raises ConfigurationError."""
+    if importlib.util.find_spec(_LIBRARY) is None:
+        summary = f"the library for it is not installed ({_LIBRARY})"
+        hint = f"{shlex.quote(sys.executable)} -m pip install {_LIBRARY}"
+        raise ConfigurationError("parquet-missing", summary, item="--format parquet", hint=hint)
 
 
 @contextlib.contextmanager

@@ -11,12 +11,15 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pytest
 import typer
 
 from mo_sync.cli.context import Context
 from mo_sync.cli.main import app
+from mo_sync.errors import ConfigurationError
 from mo_sync.ledger import Ledger
 from mo_sync.settings import Ledger as LedgerSettings
+from tests.commands import call
 from tests.ledgers import announced, items, recorded
 
 PATIENCE_S = 20.0
@@ -54,6 +57,21 @@ def test_a_reader_that_stands_still_keeps_no_log_from_being_emptied(tmp_path: Pa
     assert first.startswith('{"id": 1, ')
     assert len(rest) == 999
     assert not any("Elate" in line for line in rest)
+
+
+def test_without_the_library_for_parquet_it_says_how_to_get_that_and_begins_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``mo-sync[parquet]`` is on no index, and the documented installation leaves all such names out."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("sys.executable", "/opt/my sync/bin/python")
+    url, target = f"sqlite:///{tmp_path / 'ledger.db'}", tmp_path / "x.parquet"
+
+    with pytest.raises(ConfigurationError, match="parquet-missing") as caught:
+        call(url, tmp_path, "ledger", "export", "events", "--format", "parquet", "--output", str(target))
+
+    assert caught.value.hint == "'/opt/my sync/bin/python' -m pip install pyarrow"
+    assert not target.exists()
 
 
 def wait_until_the_log_can_be_emptied(path: Path) -> None:
