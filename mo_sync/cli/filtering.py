@@ -177,7 +177,7 @@ def meant(option: str, text: str | None) -> str | None:
     """What an option was told that chooses; None where it was not given. Raises UsageError for nothing but blanks, as
     of a variable that is empty: it must not mean all; and for bytes that are no UTF-8."""
     if text is not None and not text.strip():
-        hint = "is a variable empty? leave the option out to mean all"
+        hint = "is a variable not set? leave the option out where nothing is to be chosen by it"
         raise UsageError("option-empty", "it was told nothing", item=option, hint=hint)
     return legible(option, text)
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from mo_sync.ledger import Ledger, claims, queries, retention
+from mo_sync.ledger import Ledger, acquaintance, claims, queries, retention, stories
 from mo_sync.ledger.changes import Cursor, changes, newest
 from mo_sync.ledger.exports import Kind, streamed
 from mo_sync.ledger.filters import Filters
@@ -71,6 +71,9 @@ QUESTIONS: dict[str, Asked] = {
     "list of a time": listed(since=later(-9), until=later(9)),
     "show": lambda ledger: queries.find_story(ledger, "A1-0"),
     "show by the beginning": lambda ledger: queries.find_story(ledger, "A1"),
+    "show of what is nowhere": lambda ledger: stories.find_gap(ledger, "nobody"),
+    "a number that is nowhere": lambda ledger: acquaintance.heard_of(ledger, sender="+1", receiver="+1"),
+    "an application that is nowhere": lambda ledger: acquaintance.strangers(ledger, ["nobody"]),
     "claim": lambda ledger: claims.claim(ledger, worker="w", count=5, now=later(9), lease_s=60),
     "changes": lambda ledger: changes(ledger, Cursor(), newest(ledger), count=50),
     "replay": lambda ledger: replayable(ledger, Which(states=["rejected"]), after=0, upto=99, count=50),
