@@ -14,8 +14,9 @@ from typing import Any
 from sqlalchemy import Connection, Select, Update, bindparam, func, or_, select, update
 
 from mo_sync.ledger.bulk import write
-from mo_sync.ledger.dialect import Insert, insert
+from mo_sync.ledger.dialect import Insert, insert, locks_rows
 from mo_sync.ledger.ledger import Ledger
+from mo_sync.ledger.locking import changing
 from mo_sync.ledger.schema import application, attachment, is_in
 from mo_sync.lifecycle import Rest, Settlement, Standing, State
 
@@ -106,20 +107,22 @@ def _two() -> Select[Any]:
 def probe(connection: Connection, application_id: str, *, now: datetime, until: datetime) -> bool:
     """Whether the caller alone may try one attachment of an application that rests; the next may at ``until``."""
     asked = {"b_id": application_id, "b_now": now, "b_until": until}
-    return connection.execute(_probing(), asked).rowcount == 1
+    return connection.execute(_probing(connection.dialect.name), asked).rowcount == 1
 
 
 @cache
-def _probing() -> Update:
-    return (
-        update(application)
-        .where(
-            application.c.id == bindparam("b_id"),
-            application.c.state != Standing.ACTIVE.value,
-            application.c.until <= bindparam("b_now"),
-        )
-        .values(until=bindparam("b_until"), updated_at=bindparam("b_now"))
+def _probing(dialect: str) -> Update:
+    resting = (
+        application.c.id == bindparam("b_id"),
+        application.c.state != Standing.ACTIVE.value,
+        application.c.until <= bindparam("b_now"),
     )
+    changed = update(application).values(until=bindparam("b_until"), updated_at=bindparam("b_now"))
+    if not locks_rows(dialect):
+        return changed.where(*resting)
+    # Somebody else probes or settles it just now: who waits for that holds what was lent before.
+    free = select(application.c.id).where(*resting).with_for_update(skip_locked=True)
+    return changed.where(application.c.id.in_(select(free.cte("free").c.id)))
 
 
 def tell(connection: Connection, settlements: Iterable[Settlement]) -> None:
@@ -184,14 +187,11 @@ def release(ledger: Ledger, *, now: datetime, ids: Collection[str] = ()) -> list
 
     One attachment of each is tried; the others follow when that shows that the trouble is over.
     """
-    statement = (
-        update(application)
-        .where(application.c.state != Standing.ACTIVE.value)
-        .values(until=now, updated_at=now)
-        .returning(application.c.id)
-    )
+    resting = [application.c.state != Standing.ACTIVE.value]
     if ids:
-        statement = statement.where(application.c.id.in_(list(ids)))
+        resting.append(application.c.id.in_(list(ids)))
+    awoken = changing(ledger.dialect, application, *resting).values(until=now, updated_at=now)
+    statement = awoken.returning(application.c.id)
     with ledger.begin() as connection:
         return sorted(connection.execute(statement).scalars())
 
@@ -220,9 +220,10 @@ def beginning_with(ledger: Ledger, beginning: str) -> list[str]:
 def note_pace(ledger: Ledger, workers: Mapping[str, int | None]) -> None:
     """Write down how many fetches at once each of these applications bears, for people to see; None: no bound."""
     statement = update(application).where(application.c.id == bindparam("b_id")).values(workers=bindparam("b_workers"))
-    if workers:
+    paces = [{"b_id": name, "b_workers": count} for name, count in sorted(workers.items())]
+    if paces:
         with ledger.begin() as connection:
-            connection.execute(statement, [{"b_id": name, "b_workers": count} for name, count in workers.items()])
+            connection.execute(statement, paces)
 
 
 def adopt(ledger: Ledger, *, now: datetime) -> int:

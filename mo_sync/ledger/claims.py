@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import cache
 from math import ceil
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from sqlalchemy import Connection, Integer, Row, Select, and_, bindparam, literal, select, update
@@ -20,8 +20,10 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from mo_sync.ledger import applications
 from mo_sync.ledger.applications import Waiting
-from mo_sync.ledger.dialect import random_token, skips_locked
+from mo_sync.ledger.bulk import chunks
+from mo_sync.ledger.dialect import locks_rows, random_token
 from mo_sync.ledger.ledger import Ledger
+from mo_sync.ledger.locking import changing, lock
 from mo_sync.ledger.schema import attachment, is_in, message
 from mo_sync.ledger.settling import NO_LEASE, settle, write_attempts
 from mo_sync.lifecycle import Claim, Standing, State
@@ -87,7 +89,7 @@ def _lending(dialect: str, *, probing: bool) -> ReturningUpdate[Any]:
         .order_by(*order)
         .limit(bindparam("b_count", type_=Integer))
     )
-    if skips_locked(dialect):
+    if locks_rows(dialect):
         # As a CTE it runs once; as a subquery PostgreSQL may run it again, and lend more than was asked for.
         due = select(due.with_for_update(skip_locked=True, of=attachment).cte("due").c.id)
     return (
@@ -159,16 +161,12 @@ def extend(ledger: Ledger, claims: Sequence[Claim], *, until: datetime) -> set[s
     """Keep these claims until ``until``; the leases that were still the caller's."""
     if not claims:
         return set()
-    statement = (
-        update(attachment)
-        .where(
-            attachment.c.id.in_([claim_.attachment_id for claim_ in claims]),
-            attachment.c.lease.in_([claim_.lease for claim_ in claims]),
-            is_in(State.FETCHING),
-        )
-        .values(lease_until=until)
-        .returning(attachment.c.lease)
+    theirs = (
+        attachment.c.id.in_([claim_.attachment_id for claim_ in claims]),
+        attachment.c.lease.in_([claim_.lease for claim_ in claims]),
+        is_in(State.FETCHING),
     )
+    statement = changing(ledger.dialect, attachment, *theirs).values(lease_until=until).returning(attachment.c.lease)
     with ledger.begin() as connection:
         return {str(lease) for lease in connection.execute(statement).scalars()}
 
@@ -177,7 +175,7 @@ def give_back(ledger: Ledger, claims: Sequence[Claim], *, now: datetime, reason:
     """Make these claims due again at once, without using up an attempt; how many were still the caller's."""
     given = 0
     with ledger.begin() as connection:
-        for claim_ in claims:
+        for claim_ in sorted(claims, key=attrgetter("attachment_id")):  # in the order of locking
             given += bool(_release(connection, _mine(claim_), now=now, outcome="interrupted", reason=reason))
     return given
 
@@ -204,10 +202,14 @@ def rescue(ledger: Ledger, workers: Iterable[str], *, now: datetime) -> list[str
 
 def _lost(connection: Connection, which: ColumnElement[bool], *, now: datetime, reason: str) -> list[str]:
     """One that was claimed after its own deadline and was lost even so has failed: it may be what kills its workers."""
-    hopeless = and_(which, attachment.c.claimed_at >= attachment.c.deadline_at)
     end = "its worker died on it after its deadline"
-    failed = _release(connection, hopeless, now=now, outcome="lost", reason=end, state=State.FAILED)
-    return failed + _release(connection, which, now=now, outcome="lost", reason=reason)
+    freed: list[str] = []
+    for some in chunks(lock(connection, which)):
+        theirs = and_(attachment.c.id.in_(some), is_in(State.FETCHING))
+        hopeless = and_(theirs, attachment.c.claimed_at >= attachment.c.deadline_at)
+        freed += _release(connection, hopeless, now=now, outcome="lost", reason=end, state=State.FAILED)
+        freed += _release(connection, theirs, now=now, outcome="lost", reason=reason)
+    return freed
 
 
 def _mine(claim_: Claim) -> ColumnElement[bool]:

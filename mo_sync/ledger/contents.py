@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Text, and_, case, func, literal_column, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, Text, and_, case, func, literal_column, or_, select
 
 from mo_sync.events import UNKNOWN_APPLICATION, MoMessage
 from mo_sync.ledger.applications import keep_known
 from mo_sync.ledger.bulk import chunks, look_up, write
 from mo_sync.ledger.dialect import Insert, among, insert
+from mo_sync.ledger.locking import changing
 from mo_sync.ledger.remarks import stranger
 from mo_sync.ledger.schema import application, attachment, is_in, message
 from mo_sync.lifecycle import State
@@ -116,13 +117,20 @@ def _name_applications(connection: Connection, message_ids: list[str], terms: Te
     """Attachments of an application that was unknown belong to their message's, as soon as that is known."""
     if not message_ids or connection.execute(_an_unknown()).first() is None:
         return
-    for some in chunks(message_ids):
-        theirs = attachment.c.message_id.in_(some), attachment.c.application_id == _UNKNOWN
+    nameless = [row[0] for some in chunks(message_ids) for row in look_up(connection, _nameless, some)]
+    for some in chunks(sorted(nameless)):  # in the order of locking
+        theirs = attachment.c.id.in_(some), attachment.c.application_id == _UNKNOWN
         named = select(message.c.application_id).where(message.c.id == attachment.c.message_id).scalar_subquery()
         due = case((is_in(State.PENDING), terms.now), else_=attachment.c.due_at)
-        changed = update(attachment).where(*theirs).values(application_id=named, due_at=due, updated_at=terms.now)
+        changed = changing(connection.dialect.name, attachment, *theirs)
+        changed = changed.values(application_id=named, due_at=due, updated_at=terms.now)
         found = connection.execute(changed.returning(attachment.c.application_id)).scalars()
         keep_known(connection, set(found), now=terms.now)
+
+
+def _nameless(dialect: str) -> Select[Any]:
+    theirs = among(dialect, attachment.c.message_id), attachment.c.application_id == _UNKNOWN
+    return select(attachment.c.id).where(*theirs)
 
 
 def _an_unknown() -> Select[Any]:

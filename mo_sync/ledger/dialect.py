@@ -29,12 +29,12 @@ __all__ = [
     "insert",
     "last_number",
     "lock_for_migration",
+    "locks_rows",
     "outside",
     "random_token",
     "reading",
     "second_of",
     "shell_word",
-    "skips_locked",
     "take_turns_recording",
     "trouble_of",
 ]
@@ -140,8 +140,8 @@ def last_number(connection: Connection, table: Table) -> int:
     return int(connection.exec_driver_sql(query, (table.name,)).scalar_one())
 
 
-def skips_locked(dialect: str) -> bool:
-    """Whether several claimers may pass each other's rows; in SQLite there is only one writer at a time."""
+def locks_rows(dialect: str) -> bool:
+    """Whether several write at a time and lock rows, which claimers pass; in SQLite there is only one writer."""
     return dialect == "postgresql"
 
 

@@ -29,6 +29,7 @@ from sqlalchemy import (
 
 from mo_sync.ledger.dialect import begins_with, insert, take_turns_recording
 from mo_sync.ledger.ledger import Ledger
+from mo_sync.ledger.locking import changing, lock
 from mo_sync.ledger.schema import (
     attachment,
     attempt,
@@ -77,7 +78,8 @@ def retire(ledger: Ledger, *, state: State, before: datetime, now: datetime, cou
     with ledger.begin() as connection:
         rows = connection.execute(some).all()
         still = attachment.c.id.in_([row.id for row in rows]), *_old(state, before)
-        retired = connection.execute(update(attachment).where(*still).values(values)).rowcount if rows else 0
+        retiring = changing(ledger.dialect, attachment, *still).values(values)
+        retired = connection.execute(retiring).rowcount if rows else 0
         _tell_where(connection, [row for row in rows if row.location is None and state is not State.ERASED])
     return retired
 
@@ -104,7 +106,7 @@ def delete_retired(ledger: Ledger, *, count: int) -> int:
         take_turns_recording(connection)  # so that who records meanwhile finds either the rows or the marks
         rows = connection.execute(some).all()
         _mark(connection, [(row.id, row.message_id) for row in rows])
-        ids = [row.id for row in rows]
+        ids = lock(connection, attachment.c.id.in_([row.id for row in rows]))
         for table in (attempt, intervention, notification):
             connection.execute(delete(table).where(table.c.attachment_id.in_(ids)))
         return connection.execute(delete(attachment).where(attachment.c.id.in_(ids))).rowcount if ids else 0

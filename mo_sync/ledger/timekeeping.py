@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import literal, select, update
+from sqlalchemy import Update, literal, select
 
 from mo_sync.ledger.ledger import Ledger
+from mo_sync.ledger.locking import changing
 from mo_sync.ledger.schema import application, attachment, is_in
 from mo_sync.lifecycle import Standing, State
 
@@ -35,9 +36,14 @@ def put_right(ledger: Ledger, *, now: datetime, furthest_s: float, lease_s: floa
     if sound:
         return 0
     changes = (
-        update(attachment).where(due).values(due_at=now, updated_at=now),
-        update(attachment).where(lent).values(lease_until=now + timedelta(seconds=lease_s)),
-        update(application).where(rests).values(until=now, updated_at=now),
+        changing(ledger.dialect, attachment, due).values(due_at=now, updated_at=now),
+        changing(ledger.dialect, attachment, lent).values(lease_until=now + timedelta(seconds=lease_s)),
+        changing(ledger.dialect, application, rests).values(until=now, updated_at=now),
     )
+    return sum(_made(ledger, change) for change in changes)
+
+
+def _made(ledger: Ledger, change: Update) -> int:
+    """In a transaction of its own: what one has locked is no other's order."""
     with ledger.begin() as connection:
-        return sum(connection.execute(change).rowcount for change in changes)
+        return connection.execute(change).rowcount

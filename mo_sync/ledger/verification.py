@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import Any, Final
 
 from sqlalchemy import Row, and_, case, func, literal, or_, select, text, update
@@ -13,6 +14,7 @@ from sqlalchemy.sql import ColumnElement
 from mo_sync.ledger import marks
 from mo_sync.ledger.interventions import By, Choice, Deed, chosen, note
 from mo_sync.ledger.ledger import Ledger
+from mo_sync.ledger.locking import changing
 from mo_sync.ledger.schema import AT_REST, UtcTime, attachment
 from mo_sync.ledger.totals import totals
 from mo_sync.lifecycle import State
@@ -74,7 +76,7 @@ def put_undated_first(ledger: Ledger, *, now: datetime) -> bool:
     with ledger.begin() as connection:
         created = attachment.c.created_at  # perhaps by the same clock
         since = case((created < now, created), else_=literal(now - _CLOCKS_APART, UtcTime()))
-        connection.execute(update(attachment).where(*unknown).values(verified_at=since))
+        connection.execute(changing(ledger.dialect, attachment, *unknown).values(verified_at=since))
     return True
 
 
@@ -100,11 +102,12 @@ def _filed(row: Row[Any]) -> Filed:
 
 def found_whole(ledger: Ledger, items: Sequence[Filed], *, now: datetime) -> None:
     """Note that these were just found to be as the ledger says; what changed meanwhile keeps its own time."""
+    in_turn = sorted(items, key=attrgetter("id"))  # in the order of locking
     with ledger.begin() as connection:
         for start in range(0, len(items), _AT_ONCE):
-            some = {item.id: item for item in items[start : start + _AT_ONCE]}
+            some = {item.id: item for item in in_turn[start : start + _AT_ONCE]}
             same = attachment.c.id.in_(some), attachment.c.sha256.in_({item.sha256 for item in some.values()})
-            connection.execute(update(attachment).where(text(AT_REST), *same).values(verified_at=now))
+            connection.execute(changing(ledger.dialect, attachment, text(AT_REST), *same).values(verified_at=now))
 
 
 def send_back(

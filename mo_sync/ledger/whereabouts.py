@@ -6,11 +6,12 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import Row, func, select
 from sqlalchemy.sql import ColumnElement
 
 from mo_sync.ledger.dialect import begins_with
 from mo_sync.ledger.ledger import Ledger
+from mo_sync.ledger.locking import changing
 from mo_sync.ledger.schema import attachment, is_in
 from mo_sync.ledger.veil import ERASED, known_key
 from mo_sync.lifecycle import State
@@ -101,4 +102,4 @@ def files_gone(ledger: Ledger, places: Mapping[str, str]) -> None:
     """Their files were removed: forget where they were. Raises LedgerOutOfReach."""
     these = attachment.c.id.in_(places), attachment.c.location.in_(places.values()), is_in(State.ERASED)
     with ledger.begin() as connection:
-        connection.execute(update(attachment).where(*these).values(location=None))
+        connection.execute(changing(ledger.dialect, attachment, *these).values(location=None))
