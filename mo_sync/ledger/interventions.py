@@ -1,6 +1,6 @@
 """What a person may do to attachments: retry, hold, release, cancel.
 
-Each change is one conditional statement, so it never fights with a worker; many are made in small transactions, so that
+What is changed is locked first, so it never fights with a worker; many are changed in small transactions, so that
 workers go on between them. What is being fetched is left alone: its worker ends soon.
 """
 
@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement, Connection, and_, case, func, literal, nul
 
 from mo_sync.ledger.filters import Filters, matching
 from mo_sync.ledger.ledger import Ledger
+from mo_sync.ledger.locking import changing, lock
 from mo_sync.ledger.schema import UtcTime, application, attachment, intervention
 from mo_sync.lifecycle import Standing, State
 
@@ -92,10 +93,12 @@ def intervene(
     done = 0
     values = _values(deed, now=now, deadline_at=now + timedelta(seconds=give_up_after_s), by=by)
     for ids in _pieces(ledger, deed, choice):
-        these = and_(attachment.c.id.in_(ids), *_still(deed, choice))
         with ledger.begin() as connection:
+            # Locked before anything is written: what is noted is what is changed, whatever others commit meanwhile.
+            still = lock(connection, attachment.c.id.in_(ids), *_still(deed, choice))
+            these = attachment.c.id.in_(still)
             if _TO[deed] is State.PENDING:
-                _awake(connection, ids, now)
+                _awake(connection, still, now)
             note(connection, deed, these, by, now=now)
             done += connection.execute(update(attachment).where(these).values(values)).rowcount
         told(done)
@@ -192,8 +195,5 @@ def _traces() -> dict[str, Any]:
 
 def _awake(connection: Connection, ids: Collection[str], now: datetime) -> None:
     theirs = select(attachment.c.application_id).where(attachment.c.id.in_(ids))
-    connection.execute(
-        update(application)
-        .where(application.c.state != Standing.ACTIVE.value, application.c.id.in_(theirs))
-        .values(until=now, updated_at=now)
-    )
+    resting = application.c.state != Standing.ACTIVE.value, application.c.id.in_(theirs)
+    connection.execute(changing(connection.dialect.name, application, *resting).values(until=now, updated_at=now))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from mo_sync.ledger import Ledger, queries
 from mo_sync.ledger import interventions as module
@@ -15,6 +16,7 @@ from mo_sync.ledger.filters import Filters
 from mo_sync.ledger.interventions import FROM, By, Choice, Deed, intervene, would
 from mo_sync.lifecycle import Interrupted, State
 from mo_sync.verdicts import Verdict
+from tests.contract.conftest import House
 from tests.ledgers import announced, column, failed, later, one, recorded, rows, settlement
 
 BECOMES = {Deed.RETRY: "pending", Deed.HOLD: "held", Deed.RELEASE: "pending", Deed.CANCEL: "cancelled"}
@@ -216,6 +218,30 @@ def test_what_was_done_before_an_interruption_stays_and_the_rest_can_be_done_lat
         intervene(ledger, Deed.CANCEL, Choice(), now=later(100), give_up_after_s=1, by=ME, told=interrupt)
     assert len(column(ledger, "select id from attachment where state = 'cancelled'")) == 6
     assert do(ledger, Deed.CANCEL) == 4
+
+
+@pytest.mark.parametrize("deed", [Deed.HOLD, Deed.CANCEL])
+def test_what_a_worker_returns_meanwhile_is_not_changed_without_a_note(
+    ledger: Ledger, house: House, monkeypatch: pytest.MonkeyPatch, deed: Deed
+) -> None:
+    """It was being fetched when the note was written, and waited again when it was changed."""
+    recorded(ledger, announced("E1", "M1", ["A1", "A2"]))
+    [lease] = claim(ledger, worker="w", count=1, now=later(1), lease_s=60)
+    meant = [["A1", "A2"]]  # looked up before it was lent
+    monkeypatch.setattr(module, "_pieces", lambda *_: iter(meant))
+    write = module.note
+
+    def note_and_settle(connection: Connection, *what: Any, **more: Any) -> None:
+        write(connection, *what, **more)
+        if house.kind == "postgresql":  # nobody writes beside us in SQLite
+            with house.open() as other:
+                settle(other, [settlement(lease, Interrupted(), now=later(2))], worker="w")
+
+    monkeypatch.setattr(module, "note", note_and_settle)
+
+    assert do(ledger, deed) == 1
+    noted = column(ledger, "select attachment_id from intervention")
+    assert column(ledger, "select id from attachment where state in ('held', 'cancelled')") == noted
 
 
 def of_a_resting_application(ledger: Ledger) -> Sequence[Any]:
