@@ -10,7 +10,7 @@ the item that it is about and what to do next.
     ├── EventError             1   bytes that are no event; raised by the parsers only
     ├── LedgerTooNew           3   the ledger was written by a newer mo-sync
     └── OutOfReach            75   nothing could be done now; trying again later may help
-        ├── LedgerOutOfReach       locked, full, read-only, gone, damaged
+        ├── LedgerOutOfReach       locked, slow, full, read-only, gone, damaged
         └── StoreOutOfReach        the store cannot be written
 """
 
@@ -103,7 +103,7 @@ class OutOfReach(MoSyncError):
 
 
 class LedgerOutOfReach(OutOfReach):
-    """The ledger is locked, full, read-only, damaged or gone."""
+    """The ledger is locked, slow, full, read-only, damaged or gone."""
 
 
 class StoreOutOfReach(OutOfReach):

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from mo_sync.cli.output import Output, bytes_text, counted
 from mo_sync.errors import ExitCode
-from mo_sync.ledger.erasure import Scope
+from mo_sync.ledger.scope import Scope
 from mo_sync.upkeep.erase import Report
 
 __all__ = ["Done", "tell", "tell_scope", "words"]

@@ -23,11 +23,11 @@ from mo_sync.clock import SystemClock
 from mo_sync.errors import ExitCode, OutOfReach, UsageError
 from mo_sync.feeds.dropcopies import remove_copies
 from mo_sync.ledger import Ledger, queries
-from mo_sync.ledger.erasure import Scope, scope
-from mo_sync.ledger.filters import ending_so, spellings
+from mo_sync.ledger.filters import spellings
 from mo_sync.ledger.interventions import By
 from mo_sync.ledger.queries import Story
 from mo_sync.ledger.replay import Which, newest, replayable
+from mo_sync.ledger.scope import Scope, ending_so, scope
 from mo_sync.ledger.veil import ERASED
 from mo_sync.presence import worker_name
 from mo_sync.readings import addressed_channel

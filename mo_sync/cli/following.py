@@ -104,7 +104,7 @@ def _next(ledger: Ledger, horizon: Horizon, place: Cursor) -> list[Change]:
     try:
         return changes(ledger, place, horizon.look(), count=_AT_ONCE)
     except LedgerOutOfReach as error:
-        if error.code != "ledger-locked":
+        if error.code not in ("ledger-locked", "ledger-slow"):
             raise
         return []
 

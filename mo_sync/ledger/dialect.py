@@ -68,7 +68,7 @@ _POSTGRES_TROUBLE: Final = {
     "25P04": "ledger-gone",
     "42501": "ledger-read-only",
     "55P03": "ledger-locked",
-    "57014": "ledger-locked",
+    "57014": "ledger-slow",
     "40": "ledger-locked",
     "28": "ledger-refused",
     "3D": "ledger-gone",

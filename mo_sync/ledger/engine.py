@@ -25,6 +25,7 @@ WRITE: Final = "mo_sync_write"
 _DRIVERS: Final = ("sqlite", "sqlite+pysqlite", "postgresql", "postgresql+psycopg")
 _HINTS: Final = {
     "ledger-locked": "another program writes to it for long; it is tried again, or raise ledger.busy_timeout",
+    "ledger-slow": "see how busy its server is; or raise ledger.busy_timeout, four times of which it may take",
     "ledger-full": "free space on its disk",
     "ledger-read-only": "see who may write the file, its -wal and -shm, and their folder; or is the disk read-only?",
     "ledger-damaged": "stop mo-sync, keep the file, and restore a backup; see docs/operations.md",
@@ -35,6 +36,7 @@ _HINTS: Final = {
 }
 _SENTENCES: Final = {
     "ledger-locked": "the ledger is locked",
+    "ledger-slow": "the ledger's database broke off what took it too long",
     "ledger-full": "the ledger's disk is full",
     "ledger-read-only": "the ledger cannot be written",
     "ledger-damaged": "the ledger is damaged, or is no ledger",

@@ -7,18 +7,15 @@ stopped between the two leaves erased attachments that have a location, by which
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, delete, func, insert, literal, not_, null, or_, select, update
+from sqlalchemy import Connection, and_, delete, insert, literal, null, select, update
 from sqlalchemy.sql import ColumnElement
 
-from mo_sync.events import payload_beginning
-from mo_sync.ledger.dialect import begins_with, take_turns_recording
-from mo_sync.ledger.filters import sent_by
+from mo_sync.ledger.dialect import take_turns_recording
 from mo_sync.ledger.interventions import By, note
 from mo_sync.ledger.ledger import Ledger
 from mo_sync.ledger.remarks import veil_attachment, veil_message
@@ -29,48 +26,26 @@ from mo_sync.ledger.schema import (
     event,
     gap,
     intervention,
-    is_in,
     mark,
     message,
     notification,
 )
+from mo_sync.ledger.scope import UNREAD
 from mo_sync.ledger.veil import ERASED, Veil, key_of
 from mo_sync.ledger.whereabouts import place_of
 from mo_sync.lifecycle import State
-from mo_sync.shapes import texts
 
 __all__ = [
     "Erased",
-    "Scope",
     "erase_attachment",
     "erase_message",
     "erase_unread",
-    "scope",
 ]
 
 _DEED: Final = "erase"
 _KEPT: Final = ("application_id", "position", "attempts", "absences", "content_type", "size", "created_at")
 """Of an attachment: nothing that tells who sent it, or what."""
 _AT_ONCE: Final = 500
-_WRAPPED: Final = ("ase64", "\\u", "&#", "<!")
-"""Without one of these, what an event that was understood says stands in it as it is."""
-_UNREAD: Final = (event.c.message_id.is_(None), event.c.state.in_(("rejected", "ignored")))
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """What an erasure is about: whole messages, attachments of others, and events that announce none of ours.
-
-    ``attachments_in_all`` and ``events_in_all`` count those of the messages too.
-    """
-
-    messages: tuple[str, ...]
-    attachments: tuple[str, ...]
-    events: tuple[int, ...]
-    files: int
-    bytes: int
-    attachments_in_all: int = 0
-    events_in_all: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,38 +56,6 @@ class Erased:
     attachments: tuple[str, ...] = ()
     events: int = 0
     busy: tuple[str, ...] = ()
-
-
-def scope(
-    ledger: Ledger,
-    *,
-    message_ids: Sequence[str] = (),
-    attachment_ids: Sequence[str] = (),
-    event_keys: Sequence[str] = (),
-    sender: Sequence[str] = (),
-) -> Scope:
-    """What would be erased. ``sender`` are the spellings of a number: all that it sent, by whatever channel, and every
-    event that names it and announced no message of ours. ``event_keys`` are events of that kind too."""
-    chosen = or_(message.c.id.in_(message_ids), sent_by(sender))
-    with ledger.read() as connection:
-        # Not by the ids that were found: there may be more than a statement can take.
-        stand_in = begins_with(connection.dialect.name, message.c.id, ERASED)
-        whole = select(message.c.id).where(chosen, not_(stand_in))
-        messages = tuple(connection.execute(whole.order_by(message.c.id)).scalars())
-        alone = attachment.c.id.in_(attachment_ids), attachment.c.message_id.not_in(whole), not_(is_in(State.ERASED))
-        attachments = tuple(connection.execute(select(attachment.c.id).where(*alone)).scalars())
-        theirs = or_(attachment.c.id.in_(attachments), attachment.c.message_id.in_(whole))
-        there, wanted = attachment.c.location.is_not(None), not_(is_in(State.ERASED))
-        size = func.coalesce(func.sum(attachment.c.size).filter(there), 0)
-        sums = select(func.count().filter(wanted), func.count().filter(there), size).where(theirs)
-        in_all, files, size_bytes = connection.execute(sums).one()
-        owners = select(attachment.c.message_id).where(attachment.c.id.in_(attachments))
-        told = select(event.c.id).where(event.c.message_id.in_(whole.union(owners)))
-        announcing = connection.execute(select(func.count()).select_from(told.subquery())).scalar_one()
-        named = select(event.c.id).where(event.c.event_key.in_(event_keys), *_UNREAD)
-        events = {*connection.execute(named).scalars(), *_naming(connection, sender)}
-    sizes = int(files), int(size_bytes), int(in_all), len(events) + int(announcing)
-    return Scope(messages, attachments, tuple(sorted(events)), *sizes)
 
 
 def erase_message(ledger: Ledger, message_id: str, by: By, *, now: datetime) -> Erased:
@@ -171,7 +114,7 @@ def erase_unread(ledger: Ledger, events: Sequence[int], *, now: datetime) -> int
     for start in range(0, len(events), _AT_ONCE):
         with ledger.begin() as connection:
             take_turns_recording(connection)  # else one that comes again meanwhile finds it neither whole nor erased
-            which = and_(event.c.id.in_(events[start : start + _AT_ONCE]), *_UNREAD)
+            which = and_(event.c.id.in_(events[start : start + _AT_ONCE]), *UNREAD)
             done += _erase_events(connection, key_of(connection, now=now), which, now=now, unread=True)
     return done
 
@@ -235,15 +178,3 @@ def _erase_events(
             values["state"] = "ignored"  # else it would wait for a person for ever
         connection.execute(update(event).where(event.c.id == row.id).values(values))
     return len(rows)
-
-
-def _naming(connection: Connection, sender: Sequence[str]) -> list[int]:
-    """The events without a message that have this number somewhere in them, and not as a part of a longer one."""
-    if not sender:
-        return []
-    number = re.compile("|".join(rf"(?<!\d){re.escape(one)}(?!\d)" for one in sender))
-    # Of those that were understood there may be millions: only what names it, or may hide it, is looked into.
-    marks = (event.c.payload.contains(one, autoescape=True) for one in (*sender, *_WRAPPED))
-    query = select(event.c.id, event.c.payload).where(*_UNREAD, or_(event.c.state == "rejected", *marks))
-    found = connection.execution_options(yield_per=50).execute(query)
-    return [row.id for row in found if any(map(number.search, texts(payload_beginning(row.payload))))]

@@ -12,7 +12,6 @@ from sqlalchemy import Text, false, literal_column, or_, select
 from sqlalchemy.sql import ColumnElement
 
 from mo_sync.ledger.dialect import folded
-from mo_sync.ledger.ledger import Ledger
 from mo_sync.ledger.schema import attachment, event, message
 from mo_sync.lifecycle import State
 from mo_sync.readings import dialled
@@ -21,18 +20,15 @@ __all__ = [
     "EVENT_STATES",
     "Filters",
     "addresses",
-    "ending_so",
     "event_in",
     "matching",
     "says",
     "sent",
-    "sent_by",
     "spellings",
 ]
 
 EVENT_STATES: Final = ("accepted", "ignored", "rejected")
 
-_A_FEW: Final = 3
 _CHANNELS: Final = ("whatsapp", "sms", "mms", "rcs", "viber")
 """Those whose addresses are phone numbers."""
 _FOLDED: Final = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
@@ -79,14 +75,6 @@ def event_in(states: Collection[str]) -> ColumnElement[bool]:
     return or_(false(), *(event.c.state == literal_column(f"'{one}'", Text) for one in EVENT_STATES if one in states))
 
 
-def ending_so(ledger: Ledger, digits: str) -> list[str]:
-    """The first few numbers of senders that end with these digits, and have others before them. Raises
-    LedgerOutOfReach."""
-    numbers = select(message.c.from_address).where(message.c.from_address.endswith(digits, autoescape=True)).distinct()
-    with ledger.read() as connection:
-        return list(connection.execute(numbers.order_by(message.c.from_address).limit(_A_FEW)).scalars())
-
-
 def says(column: ColumnElement[str], words: str) -> ColumnElement[bool]:
     """Whether these words are in a text; whether they are in capitals (A to Z) does not matter, on any database."""
     return folded(column).contains(words.translate(_FOLDED), autoescape=True)
@@ -96,13 +84,6 @@ def sent(filters: Filters) -> list[ColumnElement[bool]]:
     """The conditions on a message that are about its numbers."""
     numbers = (message.c.from_address, filters.from_address), (message.c.to_address, filters.to_address)
     return [column.in_(addresses(address)) for column, address in numbers if address is not None]
-
-
-def sent_by(numbers: Collection[str]) -> ColumnElement[bool]:
-    """Whether a message is from one of these spellings, behind whatever channel. All messages are looked through for
-    it: among the addresses that an index finds one may be missing."""
-    column = message.c.from_address
-    return or_(column.in_(numbers), *(column.endswith(f":{number}", autoescape=True) for number in numbers))
 
 
 def addresses(number: str) -> list[str]:

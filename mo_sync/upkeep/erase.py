@@ -10,8 +10,9 @@ from typing import Final
 from mo_sync.clock import Clock
 from mo_sync.errors import OutOfReach, StoreOutOfReach
 from mo_sync.ledger import Ledger
-from mo_sync.ledger.erasure import Erased, Scope, erase_attachment, erase_message, erase_unread
+from mo_sync.ledger.erasure import Erased, erase_attachment, erase_message, erase_unread
 from mo_sync.ledger.interventions import By
+from mo_sync.ledger.scope import Scope
 from mo_sync.ledger.whereabouts import filed_once, files_gone, unfinished, unfinished_count
 from mo_sync.naming import quarantine_key
 from mo_sync.store import Store

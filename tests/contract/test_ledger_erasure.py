@@ -12,23 +12,24 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.event import listen
 
 from mo_sync.errors import UsageError
 from mo_sync.events import Envelope, RawEvent, Rejected
 from mo_sync.ledger import Ledger, erasure, queries, retention, tidying
+from mo_sync.ledger import scope as scope_room
 from mo_sync.ledger.claims import claim, settle
 from mo_sync.ledger.erasure import (
     Erased,
-    Scope,
     erase_attachment,
     erase_message,
     erase_unread,
-    scope,
 )
 from mo_sync.ledger.filters import spellings
 from mo_sync.ledger.interventions import By
 from mo_sync.ledger.record import Recorded, record
 from mo_sync.ledger.schema import metadata
+from mo_sync.ledger.scope import Scope, scope
 from mo_sync.ledger.veil import ERASED
 from mo_sync.ledger.whereabouts import files_gone, unfinished
 from mo_sync.verdicts import Verdict
@@ -325,6 +326,30 @@ def test_a_number_is_found_in_events_however_it_is_written_there(ledger: Ledger,
     found = scope(ledger, sender=[ANNA, ANNA[1:]])
 
     assert {keys[one] for one in found.events} == hidden(ANNA).keys()
+
+
+def test_no_statement_looks_at_more_than_a_few_events_or_addresses(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of them in one were broken off by PostgreSQL when there were many, and then nothing could be erased."""
+    monkeypatch.setattr(scope_room, "_EVENTS_AT_ONCE", 3)
+    monkeypatch.setattr(scope_room, "_ADDRESSES_AT_ONCE", 2)
+    said = [raw(f'{{"n": {n}, "from": "{ANNA if n in (0, 13, 19) else BERT}"}}'.encode()) for n in range(20)]
+    batch: list[tuple[RawEvent, Envelope | Rejected]] = [
+        (body, _ignored(f"E{n}") if n % 2 else Rejected(f"E{n}", "no event", "byte 0")) for n, body in enumerate(said)
+    ]
+    record(ledger, batch, now=NOW, give_up_after_s=9.0)
+    recorded(ledger, *(announced(f"F{n}", f"M{n}", [], from_address=f"{n}:{ANNA}") for n in range(5)))
+    asked: list[str] = []
+    listen(ledger._engine, "before_cursor_execute", lambda *told: asked.append(told[2]))
+
+    found = scope(ledger, sender=[ANNA])
+
+    numbers = {row["event_key"]: row["id"] for row in rows(ledger, "select event_key, id from event")}
+    assert found.events == tuple(numbers[name] for name in ("E0", "E13", "E19"))
+    assert found.messages == tuple(f"M{n}" for n in range(5))
+    assert len([one for one in asked if "payload" in one]) == 7
+    assert len([one for one in asked if "LIMIT" in one]) == 4
 
 
 def _ignored(key: str) -> Envelope:

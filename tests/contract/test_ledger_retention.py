@@ -16,11 +16,12 @@ from mo_sync.events import Rejected, parse
 from mo_sync.ledger import Ledger, retention
 from mo_sync.ledger.claims import claim, settle
 from mo_sync.ledger.dialect import take_turns_recording
-from mo_sync.ledger.erasure import erase_attachment, erase_message, erase_unread, scope
+from mo_sync.ledger.erasure import erase_attachment, erase_message, erase_unread
 from mo_sync.ledger.interventions import By
 from mo_sync.ledger.record import Recorded, record
 from mo_sync.ledger.replay import Which, replay, replayable
 from mo_sync.ledger.retention import PRUNED
+from mo_sync.ledger.scope import scope
 from mo_sync.ledger.whereabouts import files_gone, unfinished
 from mo_sync.lifecycle import State
 from tests.contract.conftest import House, on_postgresql

@@ -185,6 +185,16 @@ def test_a_lock_that_lasts_longer_than_our_patience_is_told_and_nothing_is_writt
         assert column(ledger, "select attempts from attachment") == [8]
 
 
+@on_postgresql
+def test_what_the_server_breaks_off_since_it_takes_too_long_is_no_lock(ledger: Ledger) -> None:
+    with pytest.raises(LedgerOutOfReach, match="ledger-slow") as caught, ledger.read() as connection:
+        connection.exec_driver_sql("set local statement_timeout = 1")
+        connection.exec_driver_sql("select pg_sleep(9)")
+
+    assert "broke off what took it too long" in str(caught.value)
+    assert "ledger.busy_timeout" in str(caught.value.hint)
+
+
 def test_a_file_that_is_no_ledger_is_told_and_left_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     path.write_text("dear diary " * 200)

@@ -10,8 +10,8 @@ from structlog.testing import capture_logs
 from mo_sync.backoff import Policy
 from mo_sync.fetch import Fetched
 from mo_sync.ledger import Ledger, claims
-from mo_sync.ledger.erasure import scope
 from mo_sync.ledger.interventions import By
+from mo_sync.ledger.scope import scope
 from mo_sync.lifecycle import Claim
 from mo_sync.reconciler.crew import Result
 from mo_sync.reconciler.finisher import Finisher

@@ -13,9 +13,9 @@ from sqlalchemy import text
 from mo_sync.errors import StoreOutOfReach
 from mo_sync.ledger import Ledger
 from mo_sync.ledger.claims import claim, settle
-from mo_sync.ledger.erasure import scope
 from mo_sync.ledger.interventions import By
 from mo_sync.ledger.retention import retire
+from mo_sync.ledger.scope import scope
 from mo_sync.ledger.whereabouts import unfinished
 from mo_sync.lifecycle import State
 from mo_sync.settings import Retention

@@ -11,8 +11,8 @@ import pytest
 
 from mo_sync.ledger import Ledger
 from mo_sync.ledger.claims import claim, settle
-from mo_sync.ledger.erasure import scope
 from mo_sync.ledger.interventions import By, Choice
+from mo_sync.ledger.scope import scope
 from mo_sync.ledger.verification import Filed, let_out, quarantined, send_back
 from mo_sync.store import LocalStore, Placement
 from mo_sync.upkeep import quarantine

@@ -15,8 +15,8 @@ import pytest
 from mo_sync.errors import LedgerOutOfReach
 from mo_sync.ledger import Ledger
 from mo_sync.ledger.claims import claim, settle
-from mo_sync.ledger.erasure import scope
 from mo_sync.ledger.interventions import By
+from mo_sync.ledger.scope import scope
 from mo_sync.ledger.verification import Filed, found_whole
 from mo_sync.naming import key
 from mo_sync.store import LocalStore, Placed, Placement

@@ -23,6 +23,7 @@ from mo_sync.ledger.holdings import Owners, held_between
 from mo_sync.ledger.interventions import By, Choice, Deed, intervene, would
 from mo_sync.ledger.replay import Which, replayable
 from mo_sync.ledger.scans import condemned
+from mo_sync.ledger.scope import scope
 from mo_sync.ledger.verification import filed, put_undated_first, settled_count
 from mo_sync.ledger.whereabouts import unfinished
 from mo_sync.lifecycle import State
@@ -82,6 +83,7 @@ QUESTIONS: dict[str, Asked] = {
         settled_count(ledger),
         filed(ledger, before=later(9), after=None, count=50),
     ),
+    "scope of an erasure": lambda ledger: scope(ledger, sender=["+14086080000"], message_ids=["M2"]),
     "finish erasures": unfinished,
     "condemned": lambda ledger: condemned(ledger, after="", count=50),
     "messages of an inbox": lambda ledger: list(held_between(ledger, Owners(only="17226"), later(-9), later(9))),

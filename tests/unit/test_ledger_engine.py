@@ -75,6 +75,7 @@ POSTGRESQL = {
     "25006": "ledger-read-only",
     "42501": "ledger-read-only",
     "55P03": "ledger-locked",
+    "57014": "ledger-slow",
     "40P01": "ledger-locked",
     "40001": "ledger-locked",
     "28P01": "ledger-refused",
