@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import threading
 from pathlib import Path
@@ -63,6 +64,13 @@ FOREIGN_ERRORS: Final[dict[type[sa.SQLAlchemyError], str | None]] = {
 }
 """What SQLAlchemy's errors mean when the driver's own code says no more; None: not the ledger's trouble."""
 
+_SET_BY_US: Final = {
+    "lock_timeout": "it is ledger.busy_timeout",
+    "statement_timeout": "it is four times ledger.busy_timeout, or 10 s if that is more",
+    "timezone": "times in the ledger are UTC",
+    "synchronous_commit": "what is committed must be on the disk",
+}
+"""Settings of a server's connection, and what to know of those who would have them otherwise."""
 _SHORTEST_STATEMENT_S: Final = 10.0
 _TRY_AGAIN_S: Final = 0.05
 
@@ -141,8 +149,7 @@ def _postgresql(url: URL, settings: LedgerSettings) -> Engine:
     # long: one that takes so long hangs, and is better tried again.
     longest_s = max(_SHORTEST_STATEMENT_S, 4 * settings.busy_timeout)
     limits = f"-c lock_timeout={wait_ms} -c statement_timeout={int(longest_s * 1000)}"
-    arguments = {
-        "options": f"{limits} -c timezone=UTC -c synchronous_commit=on",
+    ours = {
         "application_name": "mo-sync",
         "connect_timeout": max(2, int(settings.busy_timeout)),
         # A server that vanished without a word is noticed also while nobody waits for it.
@@ -152,6 +159,8 @@ def _postgresql(url: URL, settings: LedgerSettings) -> Engine:
         "keepalives_count": 3,
         "tcp_user_timeout": 30_000,
     }
+    arguments = {name: value for name, value in ours.items() if name not in url.query}
+    arguments["options"] = f"{_options(url)} {limits} -c timezone=UTC -c synchronous_commit=on".strip()
     engine = create_engine(
         url, pool_pre_ping=True, isolation_level="READ COMMITTED", connect_args=arguments, hide_parameters=True
     )
@@ -168,6 +177,20 @@ def _postgresql(url: URL, settings: LedgerSettings) -> Engine:
             connection.patience_s = longest_s * 1.25
 
     return engine
+
+
+def _options(url: URL) -> str:
+    """What the URL itself would have the server set for our connections. Raises ConfigurationError for what we set."""
+    options = " ".join(url.normalized_query.get("options", ()))
+    named = {name.lower().replace("-", "_") for name in re.findall(r"(?:-c\s*|--)([\w.-]+)\s*=", options)}
+    for name in sorted(named & _SET_BY_US.keys()):
+        raise ConfigurationError(
+            "ledger-url-invalid",
+            f"mo-sync sets {name} itself",
+            item="ledger.url",
+            hint=f"take it out of the URL's options: {_SET_BY_US[name]}",
+        )
+    return options
 
 
 def _sqlite(url: URL, settings: LedgerSettings, *, make: bool) -> Engine:

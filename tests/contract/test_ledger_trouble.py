@@ -186,6 +186,24 @@ def test_a_lock_that_lasts_longer_than_our_patience_is_told_and_nothing_is_writt
 
 
 @on_postgresql
+def test_what_a_url_says_of_its_connections_holds(house: House, ledger: Ledger) -> None:
+    """Its options were dropped without a word, and the ledger was made in another schema."""
+    with ledger.begin() as connection:
+        connection.exec_driver_sql("create schema mine")
+    said = "options=-csearch_path%3Dmine&application_name=theirs&connect_timeout=7&keepalives_idle=8"
+    with Ledger.open(LedgerSettings(url=f"{house.url}&{said}", busy_timeout=3.0)) as theirs:
+        recorded(theirs, *items(1))
+        found = one(theirs, "select current_setting('application_name') a, current_setting('lock_timeout') b")
+        with theirs.read() as connection:
+            driver: Any = connection.connection.dbapi_connection
+            given = driver.info.get_parameters()
+
+    assert found == {"a": "theirs", "b": "3s"}
+    assert (given["connect_timeout"], given["keepalives_idle"]) == ("7", "8")
+    assert (column(ledger, "select id from mine.message"), column(ledger, "select id from message")) == (["M0"], [])
+
+
+@on_postgresql
 def test_what_the_server_breaks_off_since_it_takes_too_long_is_no_lock(ledger: Ledger) -> None:
     with pytest.raises(LedgerOutOfReach, match="ledger-slow") as caught, ledger.read() as connection:
         connection.exec_driver_sql("set local statement_timeout = 1")

@@ -167,6 +167,25 @@ def test_what_is_no_url_of_a_ledger_is_a_wrong_setting_and_is_not_quoted(url: st
     assert caught.value.__cause__ is None
 
 
+@pytest.mark.parametrize(
+    ("options", "name", "hint"),
+    [
+        ("-c statement_timeout=0", "statement_timeout", "four times ledger.busy_timeout"),
+        ("-csearch_path=mine -clock_timeout=9", "lock_timeout", "it is ledger.busy_timeout"),
+        ("--Synchronous-Commit=off", "synchronous_commit", "must be on the disk"),
+        ("-c TimeZone=CET", "timezone", "UTC"),
+    ],
+)
+def test_what_is_set_for_every_connection_is_refused_in_the_url(options: str, name: str, hint: str) -> None:
+    url = make_url("postgresql://mo@db/ledger").update_query_dict({"options": options})
+
+    with pytest.raises(ConfigurationError, match=f"ledger-url-invalid: .*mo-sync sets {name} itself") as caught:
+        connect(LedgerSettings(url=url.render_as_string()))
+
+    assert caught.value.item == "ledger.url"
+    assert hint in str(caught.value.hint)
+
+
 def test_connecting_is_put_off_until_it_is_needed() -> None:
     engine = connect(LedgerSettings(url="postgresql://nobody@nowhere.invalid/ledger"))
 
