@@ -37,6 +37,7 @@ _log = structlog.get_logger(__name__)
 _TICK_LIMIT_S = 60.0
 _WORK_FOR_S = 5.0
 _UPKEEP_S = 60.0
+_TOLD = (State.STORED, State.PENDING, State.FAILED)
 _NICE = 19  # on Linux a thread's own, and the priority of its reading follows it (ioprio_set(2))
 
 Reload = Callable[[Settings], tuple[Settings, list[str]]]
@@ -129,9 +130,9 @@ class Daemon:
 
     def _heartbeat(self) -> None:
         self._service.reconciler.note_pace()
-        counts = queries.counts(self._service.ledger)
+        counts = queries.at_a_glance(self._service.ledger, _TOLD)
         troubles = self._ticks.troubles() + ([self._paused] if self._paused else [])
-        status = ", ".join(f"{counts.get(state, 0)} {state}" for state in (State.STORED, State.PENDING, State.FAILED))
+        status = ", ".join(f"{count} {state}" for state, count in counts.items())
         self._systemd.status("; ".join([status, *troubles]))
         with contextlib.suppress(LedgerOutOfReach):  # those who need it to work say so
             processes.seen(self._service.ledger, self._said(troubles))

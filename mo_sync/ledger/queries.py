@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -29,7 +29,7 @@ from mo_sync.ledger.rows import (
 )
 from mo_sync.ledger.schema import AT_REST, application, attachment, attempt, is_in
 from mo_sync.ledger.stories import Story, find_story
-from mo_sync.ledger.totals import Total, totals
+from mo_sync.ledger.totals import Total, by_state, totals
 from mo_sync.ledger.views import problem
 from mo_sync.lifecycle import Standing, State
 
@@ -49,6 +49,7 @@ __all__ = [
     "ProcessRow",
     "Status",
     "Story",
+    "at_a_glance",
     "counts",
     "everything",
     "find_story",
@@ -108,7 +109,19 @@ class OtherProblem:
 def counts(ledger: Ledger) -> dict[State, int]:
     """How many attachments are in each state; every state is there."""
     with ledger.read() as connection:
-        return _counts(connection)
+        return by_state(connection)
+
+
+def at_a_glance(ledger: Ledger, states: Collection[State], *, most: int = 10_000) -> dict[State, str]:
+    """How many attachments are in each of these states, for who asks every few seconds.
+
+    PostgreSQL, which keeps no totals, counts no more than ``most``: more are told as ``10000+``.
+    """
+    with ledger.read() as connection:
+        if ledger.dialect == "postgresql":
+            return {state: _count_upto(connection, most, state) for state in states}
+        found = by_state(connection)
+    return {state: str(found[state]) for state in states}
 
 
 def unfinished(ledger: Ledger, *, now: datetime) -> int:
@@ -200,7 +213,7 @@ def _awake(now: datetime) -> Select[Any]:
 def recorded(ledger: Ledger) -> dict[str, int]:
     """How many events and messages are recorded: what there is when there are no attachments."""
     with ledger.read() as connection:
-        found = totals(connection).items()
+        found = totals(connection, "event", "message").items()
     return {
         name: sum(one.count for (kind, _), one in found if kind == name.removesuffix("s"))
         for name in ("events", "messages")
@@ -237,9 +250,11 @@ def _is_known(connection: Connection, application_id: str) -> bool:
     return connection.execute(select(application.c.id).where(application.c.id == application_id)).first() is not None
 
 
-def _counts(connection: Connection) -> dict[State, int]:
-    found = totals(connection)
-    return {state: found.get(("attachment", state.value), Total(0, 0)).count for state in State}
+def _count_upto(connection: Connection, most: int, state: State) -> str:
+    # In the order of an index, or PostgreSQL may look for them among all others.
+    some = select(attachment.c.created_at).where(is_in(state)).order_by(attachment.c.created_at).limit(most + 1)
+    count = connection.execute(select(func.count()).select_from(some.subquery())).scalar_one()
+    return str(count) if count <= most else f"{most}+"
 
 
 def _oldest_verified(connection: Connection) -> datetime | None:

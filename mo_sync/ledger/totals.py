@@ -12,8 +12,9 @@ from sqlalchemy import Connection, Table, delete, func, insert, literal, select
 from sqlalchemy.sql import ColumnElement
 
 from mo_sync.ledger.schema import attachment, event, message, total
+from mo_sync.lifecycle import State
 
-__all__ = ["Total", "counted", "create", "drop", "recount", "totals"]
+__all__ = ["Total", "by_state", "counted", "create", "drop", "recount", "totals"]
 
 _KINDS: dict[str, tuple[Table, ColumnElement[str], ColumnElement[int]]] = {
     "attachment": (attachment, attachment.c.state, func.coalesce(attachment.c.size, 0)),
@@ -33,18 +34,31 @@ class Total:
     amount: int
 
 
-def totals(connection: Connection) -> dict[tuple[str, str], Total]:
-    """The totals by kind (attachment, event, message) and state; what there is nothing of may be missing."""
+def totals(connection: Connection, *kinds: str) -> dict[tuple[str, str], Total]:
+    """The totals of these kinds (attachment, event, message; none: all) by kind and state; what there is nothing of may
+    be missing."""
     if connection.dialect.name == "postgresql":
-        return counted(connection)
-    rows = connection.execute(select(total.c.kind, total.c.state, total.c.count, total.c.amount))
+        return counted(connection, *kinds)
+    wanted = total.c.kind.in_(kinds or _KINDS)
+    rows = connection.execute(select(total.c.kind, total.c.state, total.c.count, total.c.amount).where(wanted))
     return {(row[0], row[1]): Total(int(row[2]), int(row[3])) for row in rows}
 
 
-def counted(connection: Connection) -> dict[tuple[str, str], Total]:
-    """The same, by a look at every row."""
+def by_state(connection: Connection) -> dict[State, int]:
+    """How many attachments are in each state; every state is there. PostgreSQL counts them in an index."""
+    if connection.dialect.name == "postgresql":
+        rows = connection.execute(select(attachment.c.state, func.count()).group_by(attachment.c.state))
+        found = {state: int(count) for state, count in rows}
+    else:
+        found = {state: one.count for (_, state), one in totals(connection, "attachment").items()}
+    return {state: found.get(state.value, 0) for state in State}
+
+
+def counted(connection: Connection, *kinds: str) -> dict[tuple[str, str], Total]:
+    """The same as :func:`totals`, by a look at every row."""
     found: dict[tuple[str, str], Total] = {}
-    for kind, (table, state, amount) in _KINDS.items():
+    for kind in kinds or _KINDS:
+        table, state, amount = _KINDS[kind]
         query = select(state.label("state"), func.count(), func.coalesce(func.sum(amount), 0)).select_from(table)
         query = query.group_by(state) if kind != "message" else query
         for row in connection.execute(query):

@@ -16,7 +16,7 @@ from mo_sync.ledger.interventions import By, Choice, Deed, chosen, note
 from mo_sync.ledger.ledger import Ledger
 from mo_sync.ledger.locking import changing
 from mo_sync.ledger.schema import AT_REST, UtcTime, attachment
-from mo_sync.ledger.totals import totals
+from mo_sync.ledger.totals import by_state
 from mo_sync.lifecycle import State
 
 __all__ = [
@@ -58,8 +58,8 @@ class Filed:
 def settled_count(ledger: Ledger) -> int:
     """How many files there should be."""
     with ledger.read() as connection:
-        found = totals(connection)
-    return sum(one.count for (kind, state), one in found.items() if kind == "attachment" and state in _AT_REST)
+        found = by_state(connection)
+    return sum(count for state, count in found.items() if state in _AT_REST)
 
 
 def put_undated_first(ledger: Ledger, *, now: datetime) -> bool:

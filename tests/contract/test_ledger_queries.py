@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 import shlex
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import event, update
 
 from mo_sync.errors import UsageError
 from mo_sync.events import parse
@@ -18,9 +19,10 @@ from mo_sync.ledger.processes import ProcessRow
 from mo_sync.ledger.queries import ApplicationRow, Filters, find_story
 from mo_sync.ledger.schema import application as application_table
 from mo_sync.ledger.schema import attachment
+from mo_sync.ledger.verification import settled_count
 from mo_sync.lifecycle import Refused, State
 from mo_sync.verdicts import Verdict
-from tests.ledgers import announced, failed, later, one, raw, recorded, rows, settlement, stored
+from tests.ledgers import announced, failed, items, later, one, raw, recorded, rows, settlement, stored
 
 HOUR = 3600.0
 
@@ -111,6 +113,42 @@ def test_counts_name_every_state(sample: Ledger) -> None:
     expected |= {State.STORED: 1, State.REFUSED: 1, State.FAILED: 1, State.PENDING: 1}
 
     assert queries.counts(sample) == expected
+
+
+def test_what_is_asked_every_few_seconds_counts_no_further_than_it_must(sample: Ledger) -> None:
+    """Each heartbeat had PostgreSQL count all events, messages and attachments."""
+    recorded(sample, *items(5))
+    told = {"postgresql": "3+", "sqlite": "6"}[sample.dialect]
+    asked = asked_of(sample, lambda: queries.at_a_glance(sample, (State.FAILED, State.PENDING), most=3))
+
+    assert queries.at_a_glance(sample, [State.FAILED, State.PENDING], most=3) == {
+        State.FAILED: "1",
+        State.PENDING: told,
+    }
+    assert all(" LIMIT " in one or "FROM total" in one for one in asked)
+
+
+@pytest.mark.parametrize("ask", [queries.counts, settled_count])
+def test_who_asks_for_attachments_has_nothing_else_counted(sample: Ledger, ask: Callable[[Ledger], object]) -> None:
+    asked = asked_of(sample, lambda: ask(sample))
+
+    assert [one for one in asked if " event" in one or " message" in one or "sum(" in one] == []
+
+
+def asked_of(ledger: Ledger, ask: Callable[[], object]) -> list[str]:
+    """The statements while ``ask`` is done, each on one line."""
+    asked: list[str] = []
+
+    def note(*told: Any) -> None:
+        asked.extend([" ".join(told[2].split())] if told[2].startswith("SELECT") else [])
+
+    event.listen(ledger._engine, "before_cursor_execute", note)
+    try:
+        ask()
+    finally:
+        event.remove(ledger._engine, "before_cursor_execute", note)
+    assert asked
+    return asked
 
 
 def test_the_status_tells_all_at_a_glance(sample: Ledger) -> None:

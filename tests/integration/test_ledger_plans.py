@@ -57,6 +57,7 @@ def newest_events(ledger: Ledger, **filters: Any) -> list[Any]:
 QUESTIONS: dict[str, Asked] = {
     "status": lambda ledger: queries.status(ledger, now=later(9)),
     "counts": queries.counts,
+    "heartbeat": lambda ledger: queries.at_a_glance(ledger, list(State)),
     "unfinished": lambda ledger: queries.unfinished(ledger, now=later(9)),
     "list": listed(),
     "list of events of a state": lambda ledger: [
