@@ -60,7 +60,7 @@ def record_messages(connection: Connection, messages: Iterable[MoMessage], terms
         if known is not row:
             _merge(known, row)
     known_applications = [key for key, row in rows.items() if row[_APPLICATION] != UNKNOWN_APPLICATION]
-    write(connection, _gaining, _MESSAGE, list(rows.values()))
+    write(connection, _gaining, _MESSAGE, [rows[key] for key in sorted(rows)])  # in the order of locking
     _name_applications(connection, known_applications, terms)
 
 

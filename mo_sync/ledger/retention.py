@@ -161,6 +161,7 @@ def delete_events(ledger: Ledger, *, before: datetime, erased: bool, count: int)
     """Delete at most ``count`` of them; how many."""
     some = select(event.c.id).where(*_idle(ledger.dialect, before, erased), event.c.id != _newest_event())
     with ledger.begin() as connection:
+        take_turns_recording(connection)  # or this and who records known ones again could wait for each other
         ids = list(connection.execute(some.order_by(event.c.received_at).limit(count)).scalars())
         return connection.execute(delete(event).where(event.c.id.in_(ids))).rowcount if ids else 0
 
@@ -187,6 +188,7 @@ def empty_payloads(ledger: Ledger, *, before: datetime, now: datetime, count: in
     if not ids and place == after:
         return 0
     with ledger.begin() as connection:
+        take_turns_recording(connection)  # or this and who records known ones again could wait for each other
         emptied = connection.execute(update(event).where(event.c.id.in_(ids), *_full(before)).values(payload=""))
         _empty_to(connection, place, now)
         return emptied.rowcount

@@ -8,10 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from mo_sync.errors import LedgerOutOfReach
 from mo_sync.ledger import Ledger, applications, timekeeping
 from mo_sync.ledger.claims import claim, expire, extend, give_back, rescue, settle
+from mo_sync.ledger.dialect import take_turns_recording
 from mo_sync.ledger.interventions import By, Choice, Deed, intervene
-from mo_sync.ledger.retention import delete_retired, retire
+from mo_sync.ledger.retention import delete_events, delete_retired, empty_payloads, retire
 from mo_sync.ledger.verification import Filed, found_whole, put_undated_first
 from mo_sync.ledger.whereabouts import files_gone
 from mo_sync.lifecycle import Claim, Interrupted, State
@@ -137,6 +139,32 @@ def test_applications_are_locked_in_the_order_of_their_ids(house: House, ledger:
         return APPLICATIONS[name](ledger)
 
     assert locked_while_waiting_for_the_first(house, ledger, change, table="application") == []
+
+
+def test_messages_that_gain_something_are_locked_in_the_order_of_their_ids(house: House, ledger: Ledger) -> None:
+    recorded(ledger, *(announced(f"E{name}", name, []) for name in reversed(NAMES)))
+
+    def change() -> object:
+        return recorded(ledger, *(announced(f"F{name}", name, [], sender_id="7") for name in reversed(NAMES)))
+
+    assert locked_while_waiting_for_the_first(house, ledger, change, table="message") == []
+
+
+PRUNED: dict[str, Callable[[Ledger], object]] = {
+    "payloads": lambda ledger: empty_payloads(ledger, before=later(9), now=later(9), count=9),
+    "events": lambda ledger: delete_events(ledger, before=later(9), erased=False, count=9),
+}
+
+
+@pytest.mark.parametrize("name", PRUNED)
+def test_events_are_pruned_while_nobody_records_any(house: House, ledger: Ledger, name: str) -> None:
+    """Who records again what is known locks events too, in the order in which they come."""
+    in_the_other_order(ledger)
+
+    with house.open(busy_timeout=0.1) as other, ledger.begin() as connection:
+        take_turns_recording(connection)
+        with pytest.raises(LedgerOutOfReach, match="ledger-locked"):
+            PRUNED[name](other)
 
 
 def test_who_claims_waits_for_no_application_that_somebody_else_is_about(house: House, ledger: Ledger) -> None:
