@@ -116,7 +116,7 @@ def _chosen(ledger: Ledger, wanted: list[str], numbers: list[str]) -> tuple[Scop
     )
     # As they were typed too: of what was erased before, the ledger has but stand-ins.
     typed = {name for name in wanted if not name.startswith(ERASED)}
-    names = {*found.messages, *found.attachments, *typed, *(number.removeprefix("+") for number in numbers)}
+    names = {*found.ids, *typed, *(number.removeprefix("+") for number in numbers)}
     events = replayable(ledger, Which(keys=keys), after=0, upto=newest(ledger), count=len(keys)) if keys else []
     return found, _Copied(frozenset(names), tuple(one.raw.body for one in events if one.raw is not None))
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import gzip
 import os
-import re
 import shutil
 import zlib
 from collections.abc import Callable, Collection, Iterator
@@ -18,12 +17,12 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from mo_sync.feeds.dropnames import ERROR_SUFFIX, shown
+from mo_sync.mentions import Names, words_of
 from mo_sync.shapes import pieces, spelled, texts
 
 __all__ = ["forget_days", "remove_copies"]
 
 _CHUNK: Final = 1 << 20
-_WORD: Final = re.compile(r"[A-Za-z0-9_-]+")
 _LONGEST_WORD: Final = 4096
 _WRAPPED: Final = ("ase64", "\0", "<!")
 """What stands beside base64, between the letters of UTF-16, and around the pieces that XML may cut a text into."""
@@ -48,7 +47,7 @@ def remove_copies(
     ``drop``; and those that could not be looked into or removed, with the reason. ``since_s``: only what came to lie
     there since then, in seconds since 1970. ``stop`` is asked before each file.
     """
-    wanted = _Names.of(names, bodies)
+    wanted = _Wanted(Names.of(names), tuple(filter(None, bodies)))
     removed: list[str] = []
     left: dict[str, str] = {}
     for path in _kept(drop, left):
@@ -130,18 +129,11 @@ def _kept(drop: Path, left: dict[str, str]) -> Iterator[Path]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Names:
-    """What is looked for: words, what has other characters in it, and whole bodies."""
+class _Wanted:
+    """What is looked for: names, and whole bodies."""
 
-    words: frozenset[str]
-    odd: tuple[str, ...]
+    names: Names
     bodies: tuple[bytes, ...]
-
-    @classmethod
-    def of(cls, names: Collection[str], bodies: Collection[bytes]) -> _Names:
-        words = frozenset(name for name in names if _WORD.fullmatch(name))
-        odd = tuple(name for name in names if name and name not in words)
-        return cls(words, odd, tuple(body for body in bodies if body))
 
     @property
     def longest(self) -> int:
@@ -151,42 +143,34 @@ class _Names:
     def lie_in(self, raw: bytes) -> bool:
         return any(body in raw for body in self.bodies)
 
-    def are_in(self, text: str, words: Collection[str]) -> bool:
-        """``words`` are those of ``text``."""
-        return not self.words.isdisjoint(words) or any(name in text and _alone(name, text) for name in self.odd)
 
-
-def _alone(name: str, text: str) -> bool:
-    return re.search(rf"(?<![A-Za-z0-9_-]){re.escape(name)}(?![A-Za-z0-9_-])", text) is not None
-
-
-def _holds(path: Path, names: _Names, *, refused: bool) -> bool:
+def _holds(path: Path, wanted: _Wanted, *, refused: bool) -> bool:
     """Of what was understood nearly all is plain text, and to read each event of it would take several times as long;
     what was ``refused`` may be anything."""
     with os.fdopen(os.open(path, _FLAGS), "rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
         file.seek(0)
         with gzip.open(file) if packed else contextlib.nullcontext(file) as content:
-            plainly, wrapped = _look(content, names)
+            plainly, wrapped = _look(content, wanted)
         if plainly or not (wrapped or refused):
             return plainly
         file.seek(0)
         said = (text for piece in pieces(file, max_event=_LARGEST) for text in texts(piece.raw))
-        return any(names.are_in(text, _WORD.findall(text)) for text in said)
+        return any(map(wanted.names.are_in, said))
 
 
-def _look(content: BinaryIO | gzip.GzipFile, names: _Names) -> tuple[bool, bool]:
+def _look(content: BinaryIO | gzip.GzipFile, wanted: _Wanted) -> tuple[bool, bool]:
     """Whether they stand in it as they are; and whether something in it has to be opened to be read, or a name has
     characters that JSON may write otherwise."""
-    rest, wrapped = b"", bool(names.odd)
+    rest, wrapped = b"", bool(wanted.names.odd)
     while chunk := content.read(_CHUNK):
         raw = rest + chunk
-        if names.lie_in(raw):
+        if wanted.lie_in(raw):
             return True, wrapped
         for text in spelled(raw.decode("utf-8", "replace")):
-            words = _WORD.findall(text)
-            if names.are_in(text, words):
+            words = words_of(text)
+            if wanted.names.are_in(text, words):
                 return True, wrapped
             wrapped |= any(mark in text for mark in _WRAPPED) or max(map(len, words), default=0) > _LONGEST_PLAIN
-        rest = raw[-names.longest :]
+        rest = raw[-wanted.longest :]
     return False, wrapped

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from sqlalchemy import Connection, false, func, not_, or_, select
+from sqlalchemy import Connection, false, func, not_, or_, select, true
 from sqlalchemy.sql import ColumnElement
 
 from mo_sync.events import payload_beginning
@@ -18,6 +18,7 @@ from mo_sync.ledger.ledger import Ledger
 from mo_sync.ledger.schema import attachment, event, is_in, message
 from mo_sync.ledger.veil import ERASED
 from mo_sync.lifecycle import State
+from mo_sync.mentions import Names
 from mo_sync.shapes import texts
 
 __all__ = ["UNREAD", "Scope", "ending_so", "scope"]
@@ -25,6 +26,9 @@ __all__ = ["UNREAD", "Scope", "ending_so", "scope"]
 _WRAPPED: Final = ("ase64", "\\u", "&#", "<!")
 """Without one of these, what an event that was understood says stands in it as it is."""
 _A_FEW: Final = 3
+_MANY: Final = 50
+_LONG: Final = 8
+"""A shorter id may stand for something else in what somebody else sent. Syniverse's have 22 characters."""
 _ADDRESSES_AT_ONCE: Final = 1_000
 _EVENTS_AT_ONCE: Final = 500
 _UNREAD_STATES: Final = ("rejected", "ignored")
@@ -36,7 +40,7 @@ UNREAD: Final = (event.c.message_id.is_(None), event.c.state.in_(_UNREAD_STATES)
 class Scope:
     """What an erasure is about: whole messages, attachments of others, and events that announce none of ours.
 
-    ``attachments_in_all`` and ``events_in_all`` count those of the messages too.
+    ``attachments_in_all`` and ``events_in_all`` count those of the messages too, and ``ids`` has them.
     """
 
     messages: tuple[str, ...]
@@ -46,6 +50,7 @@ class Scope:
     bytes: int
     attachments_in_all: int = 0
     events_in_all: int = 0
+    ids: tuple[str, ...] = ()
 
 
 def scope(
@@ -56,8 +61,8 @@ def scope(
     event_keys: Sequence[str] = (),
     sender: Sequence[str] = (),
 ) -> Scope:
-    """What would be erased. ``sender`` are the spellings of a number: all that it sent, by whatever channel, and every
-    event that names it and announced no message of ours. ``event_keys`` are events of that kind too."""
+    """What would be erased. ``sender`` are the spellings of a number: all that it sent, by whatever channel. Events
+    that announced no message of ours go too, if they name the number or one of the ids; ``event_keys`` are such."""
     with ledger.read() as connection:
         chosen = _chosen(message_ids, _spelled(connection, sender))
         # Not by the ids that were found: there may be more than a statement can take.
@@ -77,9 +82,11 @@ def scope(
         told = select(event.c.id).where(event.c.message_id.in_(whole.union(owners)))
         announcing = connection.execute(select(func.count()).select_from(told.subquery())).scalar_one()
         named = select(event.c.id).where(event.c.event_key.in_(event_keys), *UNREAD)
-        events = {*connection.execute(named).scalars(), *_naming(connection, sender)}
+        ids = (*messages, *attachments, *connection.execute(of_messages).scalars())
+        long = [one for one in ids if len(one) >= _LONG and not one.startswith(ERASED)]
+        events = {*connection.execute(named).scalars(), *_naming(connection, sender, long)}
     sizes = int(files), int(size_bytes), int(in_all), len(events) + int(announcing)
-    return Scope(messages, attachments, tuple(sorted(events)), *sizes)
+    return Scope(messages, attachments, tuple(sorted(events)), *sizes, ids)
 
 
 def ending_so(ledger: Ledger, digits: str) -> list[str]:
@@ -110,20 +117,30 @@ def _addresses(connection: Connection) -> Iterator[str]:
         yield from dict.fromkeys(seen)
 
 
-def _naming(connection: Connection, sender: Sequence[str]) -> list[int]:
-    """The events without a message that have this number somewhere in them, and not as a part of a longer one."""
-    if not sender:
+def _naming(connection: Connection, sender: Sequence[str], ids: Sequence[str]) -> list[int]:
+    """The events without a message that have this number somewhere in them, and not as a part of a longer one; or one
+    of these ids."""
+    if not (sender or ids):
         return []
-    number = re.compile("|".join(rf"(?<!\d){re.escape(one)}(?!\d)" for one in sender))
-    # Of those that were understood there may be millions: only what names it, or may hide it, is looked into.
-    marks = (event.c.payload.contains(one, autoescape=True) for one in (*sender, *_WRAPPED))
-    query = select(event.c.id, event.c.payload).where(*UNREAD, or_(event.c.state == "rejected", *marks))
+    number = re.compile("|".join(rf"(?<!\d){re.escape(one)}(?!\d)" for one in sender) or "(?!)")
+    names = Names.of(ids)
+    query = select(event.c.id, event.c.payload).where(*UNREAD, _may_name([*sender, *ids]))
     query = query.execution_options(yield_per=50)
     found: list[int] = []
     for first, last in _unread(connection):
         rows = connection.execute(query.where(event.c.id.between(first, last)))
-        found += [row.id for row in rows if any(map(number.search, texts(payload_beginning(row.payload))))]
+        said = ((row.id, texts(payload_beginning(row.payload))) for row in rows)
+        found += [one for one, some in said if any(number.search(text) or names.are_in(text) for text in some)]
     return found
+
+
+def _may_name(names: Sequence[str]) -> ColumnElement[bool]:
+    """Of those that were understood there may be millions: only what names it, or may hide it, is looked into; unless
+    so much is looked for that all of them may as well be."""
+    if len(names) > _MANY:
+        return true()
+    marks = (event.c.payload.contains(one, autoescape=True) for one in (*names, *_WRAPPED))
+    return or_(event.c.state == "rejected", *marks)
 
 
 def _unread(connection: Connection) -> Iterator[tuple[int, int]]:

@@ -15,7 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.event import listen
 
 from mo_sync.errors import UsageError
-from mo_sync.events import Envelope, RawEvent, Rejected
+from mo_sync.events import Envelope, RawEvent, Rejected, parse
 from mo_sync.ledger import Ledger, erasure, queries, retention, tidying
 from mo_sync.ledger import scope as scope_room
 from mo_sync.ledger.claims import claim, settle
@@ -70,9 +70,10 @@ def filled(ledger: Ledger) -> Ledger:
 def test_all_that_a_number_sent_is_found_and_nothing_of_another(filled: Ledger) -> None:
     found = scope(filled, sender=[ANNA, ANNA[1:]])
 
-    assert found == Scope(("M1", "M2"), (), (), 1, 20_480, attachments_in_all=3, events_in_all=2)
+    ids = "M1", "M2", "A1", "A2", "A3"
+    assert found == Scope(("M1", "M2"), (), (), 1, 20_480, attachments_in_all=3, events_in_all=2, ids=ids)
     assert scope(filled, message_ids=["M3"], attachment_ids=["A3", "A5", "nothing"]) == Scope(
-        ("M3",), ("A3",), (), 1, 20_480, attachments_in_all=3, events_in_all=2
+        ("M3",), ("A3",), (), 1, 20_480, attachments_in_all=3, events_in_all=2, ids=("M3", "A3", "A4", "A5")
     )
     assert scope(filled, sender=["+1408555"]) == Scope((), (), (), 0, 0)
 
@@ -421,6 +422,28 @@ def test_what_an_open_transaction_may_see_is_not_called_gone(filled: Ledger, hou
         afterwards = impatient.tidy(compact=True)
 
     assert (while_it_reads, afterwards) == (False, True)
+
+
+CUT = b'{"fields": {"message_body": "my diagnosis", "message_id": "MessageOfAnna1", "attachm'
+CHANGE = (
+    b'{"event": {"topic": "SCG-Message", "evt-tp": "message_state_change", "event-id": "1", "file": "FileOfAnna1"}}'
+)
+LONGER = b'{"fields": {"message_body": "yours", "message_id": "MessageOfAnna12", "attachm'
+
+
+@pytest.mark.parametrize("by", ["number", "message"])
+@pytest.mark.parametrize("many", [1, 60])
+def test_an_event_that_names_what_is_erased_by_an_id_goes_too(ledger: Ledger, by: str, many: int) -> None:
+    """It announced no message, and says no number."""
+    others = (announced(f"E{n}", f"Another{n:05}", [], from_address=ANNA) for n in range(many))
+    recorded(ledger, announced("E", "MessageOfAnna1", ["FileOfAnna1"], from_address=ANNA), *others)
+    recorded(ledger, *((raw(one), parse(raw(one))) for one in (CUT, CHANGE, LONGER)))
+    chosen = scope(ledger, sender=spellings(ANNA)) if by == "number" else scope(ledger, message_ids=["MessageOfAnna1"])
+
+    assert len(chosen.events) == 2
+    assert erase_unread(ledger, chosen.events, now=later(9)) == 2
+
+    assert column(ledger, "select payload from event where message_id is null order by id") == ["", "", LONGER.decode()]
 
 
 def test_writing_it_anew_is_broken_off_and_leaves_all_as_it_was(
