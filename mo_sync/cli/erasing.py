@@ -30,7 +30,7 @@ from mo_sync.ledger.replay import Which, newest, replayable
 from mo_sync.ledger.scope import Scope, ending_so, scope
 from mo_sync.ledger.veil import ERASED
 from mo_sync.presence import worker_name
-from mo_sync.readings import addressed_channel
+from mo_sync.readings import addressed_channel, dialled
 from mo_sync.signals import heard
 from mo_sync.store import open_store
 from mo_sync.upkeep.erase import Report
@@ -95,7 +95,7 @@ def _numbers(sender: str | None) -> list[str]:
     if sender is None:
         return []
     number = sender.rpartition(":")[2] if addressed_channel(sender) else sender
-    digits = number.removeprefix("+")
+    digits = dialled(number).removeprefix("+")
     if not digits.isdecimal() or len(digits) < _SHORTEST_NUMBER:
         hint = "as events have it: +14085550100, or whatsapp:+14085550100 for one channel only"
         raise UsageError("number-not-understood", "this is no phone number", item="--from", hint=hint)
@@ -140,7 +140,7 @@ def _refuse_a_part(ledger: Ledger, number: str | None, chosen: Scope) -> None:
     """Nobody is told that there is nothing of a number because its country code was left out. Raises UsageError."""
     if number is None or "+" in number or chosen.messages or chosen.events:
         return
-    if others := ending_so(ledger, number.rpartition(":")[2]):
+    if others := ending_so(ledger, dialled(number.rpartition(":")[2])):
         summary = f"nothing is of this number, but of {' and '.join(others)}, which end so"
         raise UsageError("number-not-whole", summary, item="--from", hint="name the whole number, with a plus sign")
 

@@ -40,13 +40,16 @@ def status(ctx: typer.Context, *, as_json: AsJson = False, utc: Utc = False) -> 
     with context.ledger() as ledger:
         found = queries.status(ledger, now=now)
     free = _free_bytes(context)
+    paused = _paused(context, free)
     if output.as_json:
-        output.json({**asdict(found), "free_bytes": free})
+        output.json({**asdict(found), "free_bytes": free, "paused": paused})
     elif output.quiet:
         states = [state for state, count in found.attachments.items() if count]
         return exit_code_of(states, problems=bool(found.events.get("rejected")))
     else:
         _show_status(output, found, free, now=now, utc=utc)
+        if paused:
+            output.say(paused)
     return ExitCode.SETTLED
 
 
@@ -80,7 +83,8 @@ def show(
     if output.quiet:
         unread = any(event.state == "rejected" for event in story.events)
         return exit_code_of([row.state for row in story.attachments], problems=unread or story.kind == "gap")
-    for line in timeline(story, now=now, utc=utc, reveal=reveal):
+    paused = _paused(context, _free_bytes(context))
+    for line in timeline(story, now=now, utc=utc, reveal=reveal, paused=paused):
         output.say(line)
     return ExitCode.SETTLED
 
@@ -103,6 +107,14 @@ def _free_bytes(context: Context) -> int | None:
     except OSError:
         return None
     return found.f_bavail * found.f_frsize
+
+
+def _paused(context: Context, free: int | None) -> str | None:
+    """Why nothing is fetched, as far as it can be seen from here: the store has no room."""
+    wanted = context.loaded().settings.limits.min_free
+    if free is None or free >= wanted:
+        return None
+    return f"paused: {bytes_text(free)} are free, limits.min_free asks for {bytes_text(wanted)}: free space"
 
 
 def _show_status(output: Output, found: Status, free: int | None, *, now: datetime, utc: bool) -> None:

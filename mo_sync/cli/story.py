@@ -24,8 +24,9 @@ from mo_sync.lifecycle import Standing, State
 __all__ = ["timeline"]
 
 
-def timeline(story: Story, *, now: datetime, utc: bool, reveal: bool) -> Iterator[str]:
-    """The lines of the story, the oldest first; ``utc`` and ``reveal`` as the commands have them."""
+def timeline(story: Story, *, now: datetime, utc: bool, reveal: bool, paused: str | None = None) -> Iterator[str]:
+    """The lines of the story, the oldest first; ``utc`` and ``reveal`` as the commands have them. ``paused``: why
+    nothing at all is fetched now."""
     if story.kind == "gap":
         yield from _elsewhere(story, utc=utc)
         return
@@ -44,8 +45,9 @@ def timeline(story: Story, *, now: datetime, utc: bool, reveal: bool) -> Iterato
         told += [(one.at, _intervention(one, utc=utc)) for one in deeds]
         yield from (line for _, line in sorted(told, key=itemgetter(0)))
         yield from _now(attachment, now=now, utc=utc)
-        if attachment.state == State.PENDING and story.application is not None:
-            yield from _rests(story.application, utc=utc)
+        if attachment.state == State.PENDING:
+            yield from _rests(story.application, utc=utc) if story.application is not None else ()
+            yield from [f"  but all fetching is {paused}"] if paused else ()
     if story.message is not None and not story.attachments:
         yield "no attachments"
     if story.mark is not None:

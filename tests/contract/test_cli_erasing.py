@@ -77,7 +77,9 @@ def files(folder: Path) -> list[str]:
     return sorted(path.stem for path in (folder / "media").rglob("*.jpg"))
 
 
-@pytest.mark.parametrize(("number", "left"), [(ANNA, []), (ANNA[1:], []), (f"whatsapp:{ANNA}", ["M1"])])
+@pytest.mark.parametrize(
+    ("number", "left"), [(ANNA, []), (ANNA[1:], []), ("+1 (408) 555-0100", []), (f"whatsapp:{ANNA}", ["M1"])]
+)
 def test_a_number_is_meant_in_every_channel_unless_it_names_one(
     filled: Ledger, erase: Ask, tmp_path: Path, number: str, left: list[str]
 ) -> None:

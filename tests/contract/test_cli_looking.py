@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 
@@ -423,3 +424,20 @@ def test_who_tells_by_the_exit_code_alone_does_not_doubt_aloud(ledger: Ledger, h
 def test_a_time_that_ends_before_it_begins_is_refused(asked: Ask, words: list[str]) -> None:
     with pytest.raises(UsageError, match="time-empty: --until"):
         asked(*words, "--since", "1d", "--until", "2d")
+
+
+def test_where_the_store_has_no_room_status_and_show_say_so(ledger: Ledger, house: House, tmp_path: Path) -> None:
+    troubled(ledger, A1="stored", A2="pending")
+    (tmp_path / "media").mkdir()
+    full = {"limits": {"min_free": "4000TB"}}
+
+    status, shown = (
+        call(house.url, tmp_path, "ledger", *words, more=full).out for words in (["status"], ["show", "A2"])
+    )
+    document = call(house.url, tmp_path, "ledger", "status", "--json", more=full).document
+
+    assert re.search(r"^paused: .* are free, limits.min_free asks for 4000.0 TB: free space$", status, re.MULTILINE)
+    assert "but all fetching is paused: " in shown
+    assert document["paused"].startswith("paused: ")
+    assert call(house.url, tmp_path, "ledger", "status", "--json").document["paused"] is None
+    assert "paused" not in call(house.url, tmp_path, "ledger", "show", "A2").out
