@@ -17,6 +17,8 @@ the item that it is about and what to do next.
 from __future__ import annotations
 
 import errno
+import shlex
+import sys
 from enum import IntEnum
 from typing import ClassVar
 
@@ -30,6 +32,7 @@ __all__ = [
     "OutOfReach",
     "StoreOutOfReach",
     "UsageError",
+    "how_to_install",
     "shortage",
 ]
 
@@ -108,6 +111,15 @@ class LedgerOutOfReach(OutOfReach):
 
 class StoreOutOfReach(OutOfReach):
     """The store cannot be read or written."""
+
+
+def how_to_install(requirement: str) -> str:
+    """The command that installs a library beside this program, however that was installed.
+
+    >>> how_to_install("pyarrow").endswith(" -m pip install pyarrow")
+    True
+    """
+    return f"{shlex.quote(sys.executable)} -m pip install {shlex.quote(requirement)}"
 
 
 def shortage(error: BaseException) -> OutOfReach | None:

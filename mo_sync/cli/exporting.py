@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import shlex
-import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -20,7 +18,7 @@ from mo_sync.cli.formats import Form, lines, parquet
 from mo_sync.cli.listing import veiled
 from mo_sync.cli.output import Output, printable
 from mo_sync.cli.sparing import refuse_own
-from mo_sync.errors import ConfigurationError, ExitCode, OutOfReach, UsageError
+from mo_sync.errors import ConfigurationError, ExitCode, OutOfReach, UsageError, how_to_install
 from mo_sync.ledger.exports import Kind, columns_of, how_many, streamed
 from mo_sync.ledger.filters import Filters
 from mo_sync.wholefile import as_it_was, written
@@ -93,7 +91,7 @@ def _refuse_without_library() -> None:
     it could have: the library itself is named. Raises ConfigurationError."""
     if importlib.util.find_spec(_LIBRARY) is None:
         summary = f"the library for it is not installed ({_LIBRARY})"
-        hint = f"{shlex.quote(sys.executable)} -m pip install {_LIBRARY}"
+        hint = how_to_install(_LIBRARY)
         raise ConfigurationError("parquet-missing", summary, item="--format parquet", hint=hint)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mo_sync.cells import secured
-from mo_sync.errors import ConfigurationError
+from mo_sync.errors import ConfigurationError, how_to_install
 
 __all__ = ["Form", "lines", "parquet"]
 
@@ -50,7 +50,7 @@ def parquet(path: Path, columns: Mapping[str, type], rows: Iterable[Row], *, tol
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ModuleNotFoundError as error:
-        summary, hint = f"the library for it is not installed ({error.name})", "install mo-sync[parquet]"
+        summary, hint = f"the library for it is not installed ({error.name})", how_to_install("pyarrow")
         raise ConfigurationError("parquet-missing", summary, item="--format parquet", hint=hint) from error
     kinds = {str: pa.string(), int: pa.int64(), datetime: pa.timestamp("us", tz="UTC")}
     schema = pa.schema([pa.field(name, kinds[kind]) for name, kind in columns.items()])

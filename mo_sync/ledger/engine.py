@@ -12,7 +12,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy import exc as sa
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 
-from mo_sync.errors import ConfigurationError, LedgerOutOfReach
+from mo_sync.errors import ConfigurationError, LedgerOutOfReach, how_to_install
 from mo_sync.ledger.dialect import ALONE, driver_code, trouble_of
 from mo_sync.ledger.obstacles import obstacle
 from mo_sync.ledger.ownfile import watch
@@ -90,7 +90,7 @@ def connect(settings: LedgerSettings, *, make: bool = True) -> Engine:
             "ledger-driver-missing",
             f"its driver is not installed ({error.name})",
             item="ledger.url",
-            hint="install mo-sync[postgres]",
+            hint=how_to_install("psycopg[binary]"),
         ) from error
 
 

@@ -16,7 +16,7 @@ from urllib.parse import quote_plus
 import requests
 
 from mo_sync.clock import Clock
-from mo_sync.errors import ConfigurationError
+from mo_sync.errors import ConfigurationError, how_to_install
 from mo_sync.settings import OAuth
 
 __all__ = ["AuthoritySilent", "Introspection", "Keys", "TokenCheck"]
@@ -203,4 +203,4 @@ def _told_by(file: Path) -> Any:
 
 def _no_library(error: ModuleNotFoundError) -> ConfigurationError:
     summary = f"a library for signed tokens is not installed ({error.name})"
-    return ConfigurationError("oauth-library-missing", summary, item="oauth", hint="install mo-sync[oauth]")
+    return ConfigurationError("oauth-library-missing", summary, item="oauth", hint=how_to_install("pyjwt[crypto]"))
