@@ -45,8 +45,9 @@ def heard(
     most = 1 if second_ends else None
 
     def work() -> None:
+        """Until the end, also where a signal that came while this was being set up has closed the line."""
         acted = 0
-        while (number := line.recv(1)) != _END:
+        while (number := _next(line)) not in (_END, b""):
             if number[0] not in numbers:
                 continue
             if acted == most:
@@ -83,13 +84,22 @@ def heard(
             thread.join()
 
 
+def _next(line: socket.socket) -> bytes:
+    try:
+        return line.recv(1)
+    except OSError:
+        return b""
+
+
 def _end(line: socket.socket, number: int) -> None:
     """Unless the block ends soon, or another signal comes before that."""
     line.settimeout(_GRACE_S)
     try:
-        ended = line.recv(1) == _END
+        ended = line.recv(1) in (_END, b"")
     except TimeoutError:
         ended = False
+    except OSError:  # it is closed: the block has ended
+        ended = True
     if not ended:
         _leave(number)
 

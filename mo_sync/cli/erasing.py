@@ -107,15 +107,16 @@ def _chosen(ledger: Ledger, wanted: list[str], numbers: list[str]) -> tuple[Scop
     stories = [_story(ledger, name) for name in wanted]
     whole = [story for story in stories if story.kind != "attachment"]
     keys = [story.id for story in whole if story.message is None]
+    # As they were typed too: of what was erased before, the ledger has but stand-ins.
+    typed = {name for name in wanted if not name.startswith(ERASED)}
     found = scope(
         ledger,
         message_ids=[story.message.id for story in whole if story.message is not None],
         attachment_ids=[story.id for story in stories if story.kind == "attachment"],
         event_keys=keys,
         sender=numbers,
+        also=typed,
     )
-    # As they were typed too: of what was erased before, the ledger has but stand-ins.
-    typed = {name for name in wanted if not name.startswith(ERASED)}
     names = {*found.ids, *typed, *(number.removeprefix("+") for number in numbers)}
     events = replayable(ledger, Which(keys=keys), after=0, upto=newest(ledger), count=len(keys)) if keys else []
     return found, _Copied(frozenset(names), tuple(one.raw.body for one in events if one.raw is not None))

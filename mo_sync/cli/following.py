@@ -54,6 +54,8 @@ def follow(
         horizon = Horizon(ledger)
         if cursor is None and not beginning:
             _wait_for(horizon, clock, stop)
+            if not (horizon.is_known or stop.is_set()):
+                output.warn("somebody else's transaction stays open: what it writes is perhaps not told")
         place = _first(ledger, horizon, cursor, beginning=beginning)
         if cursor is None and not beginning:  # nobody else could say where this was, on a ledger that is quiet
             _tell(output, Change(place, "start", clock.now(), {}), stop)

@@ -60,9 +60,11 @@ def scope(
     attachment_ids: Sequence[str] = (),
     event_keys: Sequence[str] = (),
     sender: Sequence[str] = (),
+    also: Collection[str] = (),
 ) -> Scope:
     """What would be erased. ``sender`` are the spellings of a number: all that it sent, by whatever channel. Events
-    that announced no message of ours go too, if they name the number or one of the ids; ``event_keys`` are such."""
+    that announced no message of ours go too, if they name the number, one of the ids or what is looked for ``also``;
+    ``event_keys`` are such."""
     with ledger.read() as connection:
         chosen = _chosen(message_ids, _spelled(connection, sender))
         # Not by the ids that were found: there may be more than a statement can take.
@@ -83,7 +85,7 @@ def scope(
         announcing = connection.execute(select(func.count()).select_from(told.subquery())).scalar_one()
         named = select(event.c.id).where(event.c.event_key.in_(event_keys), *UNREAD)
         ids = (*messages, *attachments, *connection.execute(of_messages).scalars())
-        long = [one for one in ids if len(one) >= _LONG and not one.startswith(ERASED)]
+        long = [one for one in {*ids, *also} if len(one) >= _LONG and not one.startswith(ERASED)]
         events = {*connection.execute(named).scalars(), *_naming(connection, sender, long)}
     sizes = int(files), int(size_bytes), int(in_all), len(events) + int(announcing)
     return Scope(messages, attachments, tuple(sorted(events)), *sizes, ids)

@@ -129,7 +129,15 @@ class LocalStore(LocalReader):
     def purge(self, key: str) -> int:
         with Folders(self.root, self._known) as folders:
             keys = namesakes(folders, key)
-        return sum(map(self.remove, keys))
+        removed = sum(map(self.remove, keys))
+        self._leave_no_empty_folder(parts_of(key)[:-1])
+        return removed
+
+    def _leave_no_empty_folder(self, home: Parts) -> None:
+        """It bears the id of a message; who set its file aside, or was killed after the last one, left it."""
+        with contextlib.suppress(OSError), Folders(self.root, self._known) as folders:
+            os.rmdir(home[-1], dir_fd=folders.find(home[:-1]))
+            os.fsync(folders.find(home[:-1]))
 
     def free_bytes(self) -> int:
         try:

@@ -61,7 +61,7 @@ def erase(
     give_up: Callable[[], bool] = lambda: False,
     told: Callable[[], object] = lambda: None,
 ) -> Report:
-    """Erase what ``scope`` names: first the rows of all of it, then the files.
+    """Erase what ``scope`` names: events that announced nothing, then the rows of all else, then the files.
 
     What is being fetched is waited for, ``patience_s`` seconds in all, and left if it is not done by then. ``told`` is
     called after each message and each single attachment; what it raises ends the work, and what was erased stays so.
@@ -78,6 +78,8 @@ def erase(
         return erase_attachment(ledger, attachment_id, by, now=clock.now())
 
     try:
+        if scope.events:  # first: later nobody knows the ids any more that stand in them
+            report.events += erase_unread(ledger, scope.events, now=clock.now())
         for wanted, deed in ((scope.messages, whole), (scope.attachments, single)):
             for name in wanted:
                 if stop():
@@ -86,8 +88,6 @@ def erase(
                 report.add(erased)
                 report.gone += [] if erased.busy else [name]
                 told()
-        if scope.events and not stop():
-            report.events += erase_unread(ledger, scope.events, now=clock.now())
         _finish(ledger, store, report, stop=give_up, on_request=True)
         if give_up() and (count := unfinished_count(ledger)):
             report.left["files"] = f"of {count:,} attachments that were erased, not removed yet"

@@ -58,7 +58,7 @@ def repair(
         again = look(store, filed, stop)
     except Stopped:
         return found
-    if again is None:
+    if again is None or (again.fault is not found.fault and not still(ledger, filed)):
         return _left_alone(found)
     if again.fault is not found.fault:
         return replace(found, mended=Mended.LEFT, remark=f"left alone: it is {again.fault} by now")

@@ -357,3 +357,13 @@ def test_who_is_interrupted_while_the_ledger_is_written_anew_gets_the_report_all
     assert (told["vacuumed"], told["whole"]) == (False, False)
     assert told["left"] == {"ledger": "it was not written anew: it may still hold what was erased"}
     assert (again.exit_code, again.document["vacuumed"], again.document["whole"]) == (0, True, True)
+
+
+def test_an_event_that_comes_after_the_erasure_goes_by_the_id_that_is_typed_again(ledger: Ledger, erase: Ask) -> None:
+    recorded(ledger, announced("E1", "MessageOfAnna1", [], from_address=ANNA))
+    assert erase("MessageOfAnna1").exit_code == 0
+    cut = RawEvent("drop:1", b'{"message_body": "my secret", "message_id": "MessageOfAnna1", "att', later(9))
+    recorded(ledger, (cut, parse(cut)))
+
+    assert erase("MessageOfAnna1").document["events"] == 1
+    assert column(ledger, "select id from event where payload like '%secret%'") == []

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from mo_sync.errors import StoreOutOfReach
+from mo_sync.events import RawEvent, parse
 from mo_sync.ledger import Ledger
 from mo_sync.ledger.claims import claim, settle
 from mo_sync.ledger.interventions import By
@@ -27,7 +28,7 @@ from mo_sync.upkeep.prune import prune
 from mo_sync.upkeep.repair import repair
 from mo_sync.upkeep.verify import verify
 from tests.clocks import HandClock
-from tests.ledgers import announced, column, later, recorded, settlement, stored
+from tests.ledgers import NOW, announced, column, later, recorded, settlement, stored
 from tests.stores import put_in_place
 
 ME = By("me")
@@ -226,3 +227,30 @@ def test_a_report_says_how_many_files_are_left_by_who_was_stopped(filled: Ledger
 
     assert (report.files, len(report.messages)) == (0, 1)
     assert report.left == {"files": "of 2 attachments that were erased, not removed yet"}
+
+
+def test_who_is_stopped_after_the_first_message_has_emptied_what_names_any_of_them(
+    ledger: Ledger, store: LocalStore
+) -> None:
+    """The next time the ledger has but stand-ins for the ids by which it was found."""
+    cut = RawEvent("drop:1", b'{"message_body": "my secret", "message_id": "MessageOfAnna1", "att', NOW)
+    items = (announced(f"E{n}", f"MessageOfAnna{n}", [], from_address=ANNA) for n in range(3))
+    recorded(ledger, *items, (cut, parse(cut)))
+    chosen, done = scope(ledger, sender=[ANNA]), list[int]()
+
+    def stop() -> bool:
+        return bool(done)
+
+    erase(
+        ledger,
+        store,
+        chosen,
+        by=ME,
+        clock=HandClock(later(9)),
+        patience_s=0.0,
+        stop=stop,
+        told=lambda: done.append(1),
+    )
+
+    assert len(done) == 1
+    assert column(ledger, "select id from event where payload like '%secret%'") == []

@@ -323,6 +323,29 @@ def test_who_mends_at_the_same_time_does_not_move_the_new_file_away(
     assert (kept.path("0").read_bytes(), kept.found()) == (CONTENT, [])
 
 
+def test_what_another_repair_has_moved_away_and_sent_back_is_mended(kept: Kept) -> None:
+    """Two of them at once: both said that it could not be mended."""
+    kept.path("0").write_bytes(BAD)
+    [found] = kept.found()
+    assert kept.repaired(found).mended is Mended.DONE
+
+    assert kept.repaired(found).mended is Mended.CHANGED
+
+
+def test_what_was_set_aside_leaves_no_empty_folder_when_it_is_erased(kept: Kept) -> None:
+    """It bears the id of the message."""
+    kept.path("0").write_bytes(BAD)
+    [found] = kept.found()
+    kept.repaired(found)
+    assert kept.path("0").parent.is_dir()
+
+    erase(
+        kept.ledger, kept.store, scope(kept.ledger, message_ids=["M0"]), by=By("me"), clock=kept.clock, patience_s=0.0
+    )
+
+    assert not [path for path in kept.store.root.rglob("*M0*")]
+
+
 def test_what_was_moved_away_is_fetched_again_also_if_somebody_has_verified_it_meanwhile(
     kept: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
