@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Finding"]
+__all__ = ["Finding", "nothing_ever_lay_there"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,3 +16,9 @@ class Finding:
     subject: str
     detail: str
     hint: str = ""
+
+
+def nothing_ever_lay_there(count: int) -> str:
+    """Why nothing is fetched into a store where the ledger knows of ``count`` files, and none is nor was."""
+    advice = "see store.url, and whether its disk is mounted; if its files are really gone: mo-sync ledger verify"
+    return f"the ledger knows of {count:,} files, and nothing ever lay in this store: {advice} --repair --force"

@@ -6,7 +6,7 @@ import contextlib
 import re
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -23,16 +23,19 @@ from mo_sync.clock import SystemClock
 from mo_sync.errors import ExitCode, OutOfReach, UsageError
 from mo_sync.feeds.dropcopies import remove_copies
 from mo_sync.ledger import Ledger, queries
+from mo_sync.ledger.acquaintance import heard_of
 from mo_sync.ledger.filters import spellings
 from mo_sync.ledger.interventions import By
 from mo_sync.ledger.queries import Story
 from mo_sync.ledger.replay import Which, newest, replayable
-from mo_sync.ledger.scope import Scope, ending_so, scope
+from mo_sync.ledger.scope import Scope, ending_so, scope, senders_of
 from mo_sync.ledger.veil import ERASED
+from mo_sync.log import mask_number
+from mo_sync.mentions import Names
 from mo_sync.presence import worker_name
 from mo_sync.readings import addressed_channel, dialled
 from mo_sync.signals import heard
-from mo_sync.store import open_store
+from mo_sync.store import Store, open_store
 from mo_sync.upkeep.erase import Report
 from mo_sync.upkeep.erase import erase as erase_all
 
@@ -44,6 +47,9 @@ _FILES_S = 10.0
 _CLOCKS_APART_S = 60.0
 """What came to lie in the drop folder may bear the time of another machine."""
 _SHORTEST_NUMBER = 5
+_TELLING = 7
+"""So many digits at its end tell whose a number is."""
+_NUMBER_WRITTEN = re.compile(r"\d(?:[-\d().\s]*\d)?")
 
 
 def erase(
@@ -79,10 +85,10 @@ def erase(
     numbers = _numbers(sender)
     if not wanted and not numbers:
         raise UsageError("nothing-chosen", "it was not said what to erase", hint="name ids, or a number with --from")
-    _refuse_to_keep(reason, numbers, wanted or [])
     with context.ledger() as ledger:
         chosen, copied = _chosen(ledger, wanted or [], numbers)
-        _refuse_a_part(ledger, sender, chosen)
+        _refuse_a_part(ledger, sender, chosen, wanted or [])
+        _refuse_to_keep(reason, copied.names, [*numbers, *senders_of(ledger, chosen)])
         if dry_run or not _agreed(output, chosen, yes=yes):
             tell_scope(output, chosen, dry_run=dry_run)
             return ExitCode.SETTLED
@@ -137,22 +143,23 @@ def _story(ledger: Ledger, name: str) -> Story:
     return found
 
 
-def _refuse_a_part(ledger: Ledger, number: str | None, chosen: Scope) -> None:
+def _refuse_a_part(ledger: Ledger, number: str | None, chosen: Scope, wanted: Sequence[str]) -> None:
     """Nobody is told that there is nothing of a number because its country code was left out. Raises UsageError."""
-    if number is None or "+" in number or chosen.messages or chosen.events:
+    if number is None or "+" in number or heard_of(ledger, sender=number, receiver=None)[0]:
+        return
+    if chosen.events and not wanted:  # it stands so where it was found
         return
     if others := ending_so(ledger, dialled(number.rpartition(":")[2])):
-        summary = f"nothing is of this number, but of {' and '.join(others)}, which end so"
+        summary = f"nothing is of this number, but of {' and '.join(map(mask_number, others))}"
         raise UsageError("number-not-whole", summary, item="--from", hint="name the whole number, with a plus sign")
 
 
-def _refuse_to_keep(reason: str | None, numbers: Sequence[str], wanted: Sequence[str]) -> None:
-    """The reason is kept, and what is to be forgotten must not stand in it. Raises UsageError."""
-    digits = re.sub(r"\D", "", reason or "")
-    named = [one for one in numbers if re.sub(r"\D", "", one) in digits] + [
-        one for one in wanted if one in (reason or "")
-    ]
-    if named:
+def _refuse_to_keep(reason: str | None, names: Iterable[str], numbers: Iterable[str]) -> None:
+    """The reason is kept, and what is to be forgotten must not stand in it, nor most of a number. Raises UsageError."""
+    written = [re.sub(r"\D", "", one) for one in _NUMBER_WRITTEN.findall(reason or "")]
+    theirs = [re.sub(r"\D", "", one) for one in numbers]
+    digits = any(one == full or (len(one) >= _TELLING and full.endswith(one)) for one in written for full in theirs)
+    if digits or Names.of(list(names)).are_in(reason or ""):
         hint = "the ledger keeps the reason: name the request instead"
         raise UsageError("reason-names-it", "what is to be forgotten stands in the reason", item="--reason", hint=hint)
 
@@ -171,21 +178,23 @@ def _erased(context: Context, ledger: Ledger, chosen: Scope, copied: _Copied, by
     settings, clock = context.loaded().settings, SystemClock()
     began_s = clock.now().timestamp() - _CLOCKS_APART_S
     stopped: list[int] = []
-    with heard([signal.SIGINT, signal.SIGTERM], stopped.append, second_ends=True):
+    with (
+        contextlib.closing(open_store(settings.store, worker=worker_name())) as store,
+        heard([signal.SIGINT, signal.SIGTERM], stopped.append, second_ends=True),
+    ):
         copies, left = copied.removed(settings.drop.path, stopped)
-        report = _rows_and_files(context, ledger, chosen, by, stopped)
+        report = _rows_and_files(context, ledger, store, chosen, by=by, stopped=stopped)
         later, left_later = copied.removed(settings.drop.path, stopped, since_s=began_s)
         report.left |= left | left_later
         vacuumed = _tidied(ledger, report, stopped, compact=vacuum and not stopped) and vacuum and not stopped
     return Done(clock.now(), by.who or "", by.reason, report, copies + later, vacuumed, stopped)
 
 
-def _rows_and_files(context: Context, ledger: Ledger, chosen: Scope, by: By, stopped: list[int]) -> Report:
+def _rows_and_files(
+    context: Context, ledger: Ledger, store: Store, chosen: Scope, *, by: By, stopped: list[int]
+) -> Report:
     clock = SystemClock()
-    with (
-        contextlib.closing(open_store(context.loaded().settings.store, worker=worker_name())) as store,
-        context.output().progress("messages and attachments") as bar,
-    ):
+    with context.output().progress("messages and attachments") as bar:
         bar.expect(len(chosen.messages) + len(chosen.attachments))
         return erase_all(
             ledger,

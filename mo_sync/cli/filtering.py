@@ -63,7 +63,7 @@ StateNames = Annotated[
     typer.Option(
         "--state",
         metavar="STATE",
-        help="Only these states, of attachments or events; repeat it, or separate by commas.",
+        help="Only these states; repeat it, or separate by commas.",
         autocompletion=completing.states,
     ),
 ]
@@ -203,6 +203,8 @@ def known_states(names: list[str] | None, known: Sequence[str]) -> list[str]:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             meant = f"did you mean {near[0]}? " if near else ""
+            if name in EVENT_STATES:
+                meant = f"events are listed by it: mo-sync ledger list events --state {name}; "
             hint = f"{meant}states are {', '.join(known)}"
             raise UsageError("state-unknown", f"{printable(name)} is no state", item="--state", hint=hint)
     return found

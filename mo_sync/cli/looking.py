@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import asdict
 from datetime import datetime
@@ -18,12 +19,15 @@ from mo_sync.cli.listing import masked, with_command
 from mo_sync.cli.output import Output, age, bytes_text, counted, local_time
 from mo_sync.cli.story import timeline
 from mo_sync.clock import SystemClock
-from mo_sync.errors import ExitCode, UsageError
+from mo_sync.errors import ExitCode, OutOfReach, UsageError
+from mo_sync.findings import nothing_ever_lay_there
 from mo_sync.ledger import Ledger, queries
 from mo_sync.ledger.queries import EndedRow, ProcessRow, Status, Story
 from mo_sync.ledger.stories import find_gap
-from mo_sync.lifecycle import Standing
+from mo_sync.ledger.verification import settled_count
+from mo_sync.lifecycle import Standing, State
 from mo_sync.settings.paths import folder_of
+from mo_sync.store import open_for_reading
 
 __all__ = ["show", "status"]
 
@@ -38,9 +42,8 @@ def status(ctx: typer.Context, *, as_json: AsJson = False, utc: Utc = False) -> 
     context, now = context_of(ctx), SystemClock().now()
     output = context.output(as_json=as_json)
     with context.ledger() as ledger:
-        found = queries.status(ledger, now=now)
-    free = _free_bytes(context)
-    paused = _paused(context, free)
+        found, free = queries.status(ledger, now=now), _free_bytes(context)
+        paused = _paused(context, ledger, free)
     if output.as_json:
         output.json({**asdict(found), "free_bytes": free, "paused": paused})
     elif output.quiet:
@@ -76,6 +79,8 @@ def show(
     output = context.output(as_json=as_json)
     with context.ledger() as ledger:
         story = _found(ledger, wanted)
+        waits = any(row.state == State.PENDING for row in story.attachments)
+        paused = _paused(context, ledger, _free_bytes(context)) if waits else None
     if output.as_json:
         document = asdict(story) | {"attachments": [with_command(row) for row in story.attachments]}
         output.json(masked(document, reveal=reveal))
@@ -83,7 +88,6 @@ def show(
     if output.quiet:
         unread = any(event.state == "rejected" for event in story.events)
         return exit_code_of([row.state for row in story.attachments], problems=unread or story.kind == "gap")
-    paused = _paused(context, _free_bytes(context))
     for line in timeline(story, now=now, utc=utc, reveal=reveal, paused=paused):
         output.say(line)
     return ExitCode.SETTLED
@@ -109,12 +113,16 @@ def _free_bytes(context: Context) -> int | None:
     return found.f_bavail * found.f_frsize
 
 
-def _paused(context: Context, free: int | None) -> str | None:
-    """Why nothing is fetched, as far as it can be seen from here: the store has no room."""
-    wanted = context.loaded().settings.limits.min_free
-    if free is None or free >= wanted:
-        return None
-    return f"paused: {bytes_text(free)} are free, limits.min_free asks for {bytes_text(wanted)}: free space"
+def _paused(context: Context, ledger: Ledger, free: int | None) -> str | None:
+    """Why nothing is fetched, as far as it can be seen from here: the store has no room, or is not mounted."""
+    settings = context.loaded().settings
+    wanted = settings.limits.min_free
+    if free is not None and free < wanted:
+        return f"paused: {bytes_text(free)} are free, limits.min_free asks for {bytes_text(wanted)}: free space"
+    with contextlib.suppress(OutOfReach):  # what cannot be looked into is told by who needs it
+        if open_for_reading(settings.store).untouched() and (count := settled_count(ledger)):
+            return f"paused: {nothing_ever_lay_there(count)}"
+    return None
 
 
 def _show_status(output: Output, found: Status, free: int | None, *, now: datetime, utc: bool) -> None:

@@ -42,7 +42,7 @@ def lines(summary: Summary, recorded: Mapping[str, int] | None = None) -> list[s
         )
     told += [f"Inbox out of reach: {trouble}. It is looked into again." for trouble in summary.inbox_troubles]
     if summary.paused:
-        told.append(f"Paused: {summary.paused}. It goes on when there is room.")
+        told.append(f"Paused: {summary.paused}. It goes on by itself when that is mended.")
     if summary.left_alone:
         files = counted(summary.left_alone, "dropped file")
         told.append(f"Left alone: {files} that cannot be taken; the log says which and why.")

@@ -87,7 +87,7 @@ def verify(
                 mending.refuse_many_orphans(verified)
             if repair and (verified.found or unfinished(ledger, count=1)):
                 who = by_whom(None, context.environ).who or ""
-                _mend(verified, ledger, settings, clock=clock, who=who, stop=lambda: bool(stopped))
+                _mend(verified, ledger, settings, clock=clock, who=who, stop=lambda: bool(stopped), force=force)
         except OutOfReach as error:  # what was found by hours of reading is told first
             trouble = error
     _tell(output, verified)
@@ -99,7 +99,14 @@ def verify(
 
 
 def _mend(
-    verified: Verified, ledger: Ledger, settings: Settings, *, clock: Clock, who: str, stop: Callable[[], bool]
+    verified: Verified,
+    ledger: Ledger,
+    settings: Settings,
+    *,
+    clock: Clock,
+    who: str,
+    stop: Callable[[], bool],
+    force: bool,
 ) -> None:
     """Each fault in its place, so that what is mended is told also when another fails. Raises OutOfReach."""
     with contextlib.closing(open_store(settings.store, worker=worker_name())) as store:
@@ -110,7 +117,7 @@ def _mend(
                 return
             verified.found[place] = mend(one)
         verified.found = mending.sweep(ledger, store, verified.found, clock=clock)
-        verified.found = forget(ledger, store, verified.found, stop=stop)
+        verified.found = forget(ledger, store, verified.found, stop=stop, force=force)
 
 
 def _share(text: str) -> float:

@@ -41,13 +41,13 @@ def remove_copies(
     stop: Callable[[], bool] = lambda: False,
 ) -> tuple[list[str], dict[str, str]]:
     """Remove the files in which one of ``names`` (ids, numbers without their plus sign) stands as a word of its own,
-    as it is or in any way in which an event may be wrapped or written; or one of ``bodies`` as it is.
+    as it is or in any way in which an event may be wrapped or written; or in which an event is one of ``bodies``.
 
     A file goes as a whole, with what else is in it and what is said beside it of why it was rejected. Their paths below
     ``drop``; and those that could not be looked into or removed, with the reason. ``since_s``: only what came to lie
     there since then, in seconds since 1970. ``stop`` is asked before each file.
     """
-    wanted = _Wanted(Names.of(names), tuple(filter(None, bodies)))
+    wanted = _Wanted(Names.of(names), frozenset(body.strip() for body in bodies))
     removed: list[str] = []
     left: dict[str, str] = {}
     for path in _kept(drop, left):
@@ -130,18 +130,14 @@ def _kept(drop: Path, left: dict[str, str]) -> Iterator[Path]:
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """What is looked for: names, and whole bodies."""
+    """What is looked for: names, and events by their bytes, without the blanks around them."""
 
     names: Names
-    bodies: tuple[bytes, ...]
+    bodies: frozenset[bytes]
 
-    @property
-    def longest(self) -> int:
-        """How many bytes of what was read have to be looked at again together with those that follow."""
-        return max((_LONGEST_WORD, *map(len, self.bodies)))
-
-    def lie_in(self, raw: bytes) -> bool:
-        return any(body in raw for body in self.bodies)
+    def are_in(self, raw: bytes) -> bool:
+        """Whether an event is one of these, and not only has it in it; or names one."""
+        return raw.strip() in self.bodies or (bool(self.names) and any(map(self.names.are_in, texts(raw))))
 
 
 def _holds(path: Path, wanted: _Wanted, *, refused: bool) -> bool:
@@ -152,11 +148,10 @@ def _holds(path: Path, wanted: _Wanted, *, refused: bool) -> bool:
         file.seek(0)
         with gzip.open(file) if packed else contextlib.nullcontext(file) as content:
             plainly, wrapped = _look(content, wanted)
-        if plainly or not (wrapped or refused):
+        if plainly or not (wrapped or refused or wanted.bodies):
             return plainly
         file.seek(0)
-        said = (text for piece in pieces(file, max_event=_LARGEST) for text in texts(piece.raw))
-        return any(map(wanted.names.are_in, said))
+        return any(wanted.are_in(piece.raw) for piece in pieces(file, max_event=_LARGEST))
 
 
 def _look(content: BinaryIO | gzip.GzipFile, wanted: _Wanted) -> tuple[bool, bool]:
@@ -165,12 +160,10 @@ def _look(content: BinaryIO | gzip.GzipFile, wanted: _Wanted) -> tuple[bool, boo
     rest, wrapped = b"", bool(wanted.names.odd)
     while chunk := content.read(_CHUNK):
         raw = rest + chunk
-        if wanted.lie_in(raw):
-            return True, wrapped
         for text in spelled(raw.decode("utf-8", "replace")):
             words = words_of(text)
             if wanted.names.are_in(text, words):
                 return True, wrapped
             wrapped |= any(mark in text for mark in _WRAPPED) or max(map(len, words), default=0) > _LONGEST_PLAIN
-        rest = raw[-wanted.longest :]
+        rest = raw[-_LONGEST_WORD:]
     return False, wrapped

@@ -158,12 +158,16 @@ def old_events(ledger: Ledger, *, before: datetime, erased: bool) -> int:
 
 
 def delete_events(ledger: Ledger, *, before: datetime, erased: bool, count: int) -> int:
-    """Delete at most ``count`` of them; how many."""
-    some = select(event.c.id).where(*_idle(ledger.dialect, before, erased), event.c.id != _newest_event())
+    """Delete at most ``count`` of them; how many. They are looked for before others are kept from writing."""
+    chosen = *_idle(ledger.dialect, before, erased), event.c.id != _newest_event()
+    with ledger.read() as connection:
+        some = select(event.c.id).where(*chosen).order_by(event.c.received_at).limit(count)
+        ids = list(connection.execute(some).scalars())
+    if not ids:
+        return 0
     with ledger.begin() as connection:
         take_turns_recording(connection)  # or this and who records known ones again could wait for each other
-        ids = list(connection.execute(some.order_by(event.c.received_at).limit(count)).scalars())
-        return connection.execute(delete(event).where(event.c.id.in_(ids))).rowcount if ids else 0
+        return connection.execute(delete(event).where(event.c.id.in_(ids), *chosen)).rowcount
 
 
 def old_payloads(ledger: Ledger, *, before: datetime) -> int:

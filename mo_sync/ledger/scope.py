@@ -12,6 +12,7 @@ from sqlalchemy import Connection, false, func, not_, or_, select, true
 from sqlalchemy.sql import ColumnElement
 
 from mo_sync.events import payload_beginning
+from mo_sync.ledger.bulk import chunks
 from mo_sync.ledger.dialect import begins_with
 from mo_sync.ledger.filters import event_in
 from mo_sync.ledger.ledger import Ledger
@@ -21,7 +22,7 @@ from mo_sync.lifecycle import State
 from mo_sync.mentions import Names
 from mo_sync.shapes import texts
 
-__all__ = ["UNREAD", "Scope", "ending_so", "scope"]
+__all__ = ["UNREAD", "Scope", "ending_so", "scope", "senders_of"]
 
 _WRAPPED: Final = ("ase64", "\\u", "&#", "<!")
 """Without one of these, what an event that was understood says stands in it as it is."""
@@ -91,6 +92,20 @@ def scope(
     return Scope(messages, attachments, tuple(sorted(events)), *sizes, ids)
 
 
+def senders_of(ledger: Ledger, chosen: Scope) -> set[str]:
+    """Who sent the messages that are erased, and those of the attachments that are. Raises LedgerOutOfReach."""
+    found: set[str] = set()
+    owners = select(message.c.from_address).join(attachment, attachment.c.message_id == message.c.id)
+    with ledger.read() as connection:
+        for some in chunks(list(chosen.messages)):
+            theirs = select(message.c.from_address).where(message.c.id.in_(some), message.c.from_address.is_not(None))
+            found |= set(connection.execute(theirs).scalars())
+        for some in chunks(list(chosen.attachments)):
+            theirs = owners.where(attachment.c.id.in_(some), message.c.from_address.is_not(None))
+            found |= set(connection.execute(theirs).scalars())
+    return found
+
+
 def ending_so(ledger: Ledger, digits: str) -> list[str]:
     """The first few numbers of senders that end with these digits, and have others before them. Raises
     LedgerOutOfReach."""
@@ -126,13 +141,22 @@ def _naming(connection: Connection, sender: Sequence[str], ids: Sequence[str]) -
         return []
     number = re.compile("|".join(rf"(?<!\d){re.escape(one)}(?!\d)" for one in sender) or "(?!)")
     names = Names.of(ids)
-    query = select(event.c.id, event.c.payload).where(*UNREAD, _may_name([*sender, *ids]))
+    query = select(event.c.id, event.c.state, event.c.payload).where(*UNREAD, _may_name([*sender, *ids]))
     query = query.execution_options(yield_per=50)
+
+    def named_in(text: str) -> bool:
+        return number.search(text) is not None or names.are_in(text)
+
+    def is_named(state: str, payload: str) -> bool:
+        if named_in(payload):
+            return True
+        hidden = state == "rejected" or any(mark in payload for mark in _WRAPPED)
+        return hidden and any(map(named_in, texts(payload_beginning(payload))))
+
     found: list[int] = []
     for first, last in _unread(connection):
         rows = connection.execute(query.where(event.c.id.between(first, last)))
-        said = ((row.id, texts(payload_beginning(row.payload))) for row in rows)
-        found += [one for one, some in said if any(number.search(text) or names.are_in(text) for text in some)]
+        found += [row.id for row in rows if is_named(row.state, row.payload)]
     return found
 
 

@@ -126,6 +126,8 @@ def send_back(
         "absences": 0,
         "error": reason,
         "location": None,
+        "size": None,
+        "sha256": None,
         "stored_at": None,
         "verified_at": None,
         "updated_at": now,

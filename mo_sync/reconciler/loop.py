@@ -23,6 +23,7 @@ from mo_sync.backoff import Policy
 from mo_sync.clock import Clock
 from mo_sync.errors import LedgerOutOfReach
 from mo_sync.fetch import Fetched
+from mo_sync.findings import nothing_ever_lay_there
 from mo_sync.gateway.pace import Answer, Paces, share_of
 from mo_sync.ledger import Ledger, applications, claims
 from mo_sync.ledger.verification import settled_count
@@ -247,8 +248,7 @@ class Reconciler:
         """What is put where a disk is to be mounted is hidden by it afterwards."""
         if not self._store.untouched() or not (count := settled_count(self._ledger)):
             return None
-        advice = "see store.url, and whether its disk is mounted; if its files are really gone: mo-sync ledger verify"
-        return f"the ledger knows of {count:,} files, and nothing ever lay in this store: {advice} --repair --force"
+        return nothing_ever_lay_there(count)
 
     def _keep_leases(self) -> None:
         """Extend what is in the air three times a lease, so that a long download keeps what it was lent."""

@@ -14,8 +14,11 @@ def may_begin(settings: Settings) -> bool:
     """False where a SQLite ledger is missing and the store has files: its disk is probably not mounted, and what was
     recorded in a new one would be hidden later. ``mo-sync init`` begins one all the same."""
     file = ledger_file(settings)
-    if file is None or file.exists():
-        return True
+    try:
+        if file is None or file.stat().st_size:
+            return True
+    except OSError:  # there is none, or it cannot be looked at, of which more is said when it is opened
+        pass
     try:
         return open_for_reading(settings.store).untouched()
     except StoreOutOfReach:

@@ -102,15 +102,16 @@ def finish(
     *,
     stop: Callable[[], bool] = lambda: False,
     told: Callable[[], object] = lambda: None,
+    force: bool = False,
 ) -> Report:
     """Remove the files of what was erased or kept long enough, also of what an earlier run could not finish.
 
     ``stop`` is asked before each, ``told`` is called after each. Raises LedgerOutOfReach; and
     StoreOutOfReach ``store-looks-empty`` when it finds none of them in a store that is hardly theirs: then where they
-    are is still known, for when their disk is mounted again.
+    are is still known, for when their disk is mounted again. Unless ``force`` says that they are gone.
     """
     report = Report()
-    _finish(ledger, store, report, stop=stop, told=told)
+    _finish(ledger, store, report, stop=stop, told=told, force=force)
     return report
 
 
@@ -122,6 +123,7 @@ def _finish(
     stop: Callable[[], bool] = lambda: False,
     told: Callable[[], object] = lambda: None,
     on_request: bool = False,
+    force: bool = False,
 ) -> None:
     after = ""
     while not stop() and (places := unfinished(ledger, after=after, on_request=on_request)):
@@ -138,7 +140,8 @@ def _finish(
         lost = {stand_in for stand_in, count in removed.items() if not count}
         _tell_gone(ledger, places, removed.keys() - lost)
         if lost:  # the store may have gone in the middle, too
-            _refuse_an_empty_store(ledger, store, lost)
+            if not force:
+                _refuse_an_empty_store(ledger, store, lost)
             _tell_gone(ledger, places, lost)
         after = max(places)
 

@@ -32,9 +32,12 @@ def lingering(ledger: Ledger, store: Readable, *, before: datetime) -> Iterator[
         after = max(places)
 
 
-def forget(ledger: Ledger, store: Store, found: Sequence[Found], *, stop: Callable[[], bool]) -> list[Found]:
-    """Remove all of them, however long that has been due; what came of those that were ``found``. Raises OutOfReach."""
-    finish(ledger, store, stop=stop)
+def forget(
+    ledger: Ledger, store: Store, found: Sequence[Found], *, stop: Callable[[], bool], force: bool = False
+) -> list[Found]:
+    """Remove all of them, however long that has been due; what came of those that were ``found``. ``force``: also in a
+    store that looks empty. Raises OutOfReach."""
+    finish(ledger, store, stop=stop, force=force)
     return [_forgotten(store, one) if one.fault is Fault.ERASED else one for one in found]
 
 

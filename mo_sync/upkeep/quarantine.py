@@ -135,7 +135,7 @@ def _left_nothing_behind(ledger: Ledger, store: Store, told: Told, *, aloud: boo
 def _lies_nowhere_else(ledger: Ledger, store: Store, message_id: str, key: str, *, aloud: bool) -> bool:
     free = key.removeprefix(quarantine_key(""))
     try:
-        if store.size(free) is None:
+        if free == key or store.size(free) is None:
             return True
         # The one look that counts: whom a person lets out just now lies there by right, and soon nowhere else.
         with scans.held_in_quarantine(ledger, message_id, key) as held:

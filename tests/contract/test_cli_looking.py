@@ -428,7 +428,7 @@ def test_a_time_that_ends_before_it_begins_is_refused(asked: Ask, words: list[st
 
 def test_where_the_store_has_no_room_status_and_show_say_so(ledger: Ledger, house: House, tmp_path: Path) -> None:
     troubled(ledger, A1="stored", A2="pending")
-    (tmp_path / "media").mkdir()
+    (tmp_path / "media" / "2026").mkdir(parents=True)
     full = {"limits": {"min_free": "4000TB"}}
 
     status, shown = (

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from mo_sync.errors import LedgerOutOfReach
+from mo_sync.events import RawEvent, parse
 from mo_sync.ledger import Ledger, applications, timekeeping
 from mo_sync.ledger.claims import claim, expire, extend, give_back, rescue, settle
 from mo_sync.ledger.dialect import take_turns_recording
@@ -18,7 +19,7 @@ from mo_sync.ledger.verification import Filed, found_whole, put_undated_first
 from mo_sync.ledger.whereabouts import files_gone
 from mo_sync.lifecycle import Claim, Interrupted, State
 from tests.contract.conftest import House, on_postgresql
-from tests.ledgers import announced, column, later, recorded, settlement
+from tests.ledgers import NOW, announced, column, later, recorded, settlement
 
 pytestmark = on_postgresql
 
@@ -159,6 +160,8 @@ PRUNED: dict[str, Callable[[Ledger], object]] = {
 @pytest.mark.parametrize("name", PRUNED)
 def test_events_are_pruned_while_nobody_records_any(house: House, ledger: Ledger, name: str) -> None:
     """Who records again what is known locks events too, in the order in which they come."""
+    broken = RawEvent("drop:1", b"{", NOW)
+    recorded(ledger, (broken, parse(broken)))
     in_the_other_order(ledger)
 
     with house.open(busy_timeout=0.1) as other, ledger.begin() as connection:

@@ -254,3 +254,33 @@ def test_who_is_stopped_after_the_first_message_has_emptied_what_names_any_of_th
 
     assert len(done) == 1
     assert column(ledger, "select id from event where payload like '%secret%'") == []
+
+
+def test_who_says_that_the_files_are_gone_is_stuck_nowhere(filled: Ledger, store: LocalStore, tmp_path: Path) -> None:
+    """What was stored once and is missing since was taken for a file of a store that is not mounted, for ever."""
+    store.root.rename(tmp_path / "lost")
+    store.root.mkdir()
+    clock = HandClock(later(99))
+    for found in verify(filled, store, clock=clock, force=True).found:
+        repair(filled, store, found, clock=clock, give_up_after_s=9.0, who="me")
+    with filled.begin() as connection:
+        connection.execute(text("update attachment set state = 'missing', due_at = null"))
+
+    done = prune(filled, store, Retention(missing="1d"), clock=HandClock(later(2 * 86_400)))
+
+    assert done.counts == {"missing": 3}
+    assert unfinished(filled) == {}
+
+
+def test_what_was_retired_with_its_file_goes_by_force_when_the_store_is_lost(
+    filled: Ledger, store: LocalStore, tmp_path: Path
+) -> None:
+    retire(filled, state=State.STORED, before=later(99), now=later(99), count=9)
+    store.root.rename(tmp_path / "lost")
+    store.root.mkdir()
+    with pytest.raises(StoreOutOfReach):
+        forget(filled, store, [], stop=lambda: False)
+
+    forget(filled, store, [], stop=lambda: False, force=True)
+
+    assert unfinished(filled) == {}

@@ -156,3 +156,16 @@ def test_what_was_killed_while_it_was_let_out_is_seen_no_more(
     assert released(ledger, store, item) is None
     quarantine.take_back(ledger, store, stop=lambda: False)
     assert [one.key for one in store.resting()] == [FREE]
+
+
+def test_what_is_quarantined_where_it_lies_is_not_removed(ledger: Ledger, store: Interrupted) -> None:
+    """As rows are that somebody wrote by hand."""
+    recorded(ledger, announced("E1", "M1", ["A1"]))
+    [lease] = claim(ledger, worker="w", count=1, now=later(0), lease_s=60)
+    put(store, FILE)
+    outcome = stored(lease, key=FREE, quarantined=True, reason="VIRUS")
+    settle(ledger, [settlement(lease, outcome, now=later(1))], worker="w")
+
+    quarantine.take_back(ledger, store, stop=lambda: False)
+
+    assert [one.key for one in store.resting()] == [FREE]

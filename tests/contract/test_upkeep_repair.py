@@ -343,7 +343,7 @@ def test_what_was_set_aside_leaves_no_empty_folder_when_it_is_erased(kept: Kept)
         kept.ledger, kept.store, scope(kept.ledger, message_ids=["M0"]), by=By("me"), clock=kept.clock, patience_s=0.0
     )
 
-    assert not [path for path in kept.store.root.rglob("*M0*")]
+    assert not list(kept.store.root.rglob("*M0*"))
 
 
 def test_what_was_moved_away_is_fetched_again_also_if_somebody_has_verified_it_meanwhile(

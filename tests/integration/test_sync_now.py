@@ -227,6 +227,9 @@ def test_nothing_is_fetched_into_a_folder_where_a_disk_is_to_be_mounted(site: Si
     site.drop("more.json", json.dumps(announcement(7, attachment_ids="Another1")).encode())
 
     paused, examined = site.run("--sync-now"), site.run("doctor")
+    told, shown = json.loads(site.run("ledger", "status", "--json").stdout), site.run("ledger", "show", "Another1")
+    assert "nothing ever lay in this store" in told["paused"]
+    assert "but all fetching is paused: the ledger knows of 1 files" in shown.stdout
 
     assert (paused.returncode, site.files()) == (75, {})
     assert "nothing ever lay in this store: see store.url, and whether its disk is mounted" in paused.stdout
@@ -246,6 +249,9 @@ def test_no_ledger_is_begun_beside_a_store_that_has_files(site: Site, gateway: G
     ledger = (site.root / "ledger.db").rename(site.root / "unmounted.db")
     site.drop("more.json", json.dumps(announcement(7, attachment_ids="Another1")).encode())
 
+    (site.root / "ledger.db").touch()
+    assert site.run("--sync-now").returncode == 75
+    (site.root / "ledger.db").unlink()
     refused = site.run("--sync-now")
 
     assert refused.returncode == 75
