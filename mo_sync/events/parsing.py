@@ -161,7 +161,7 @@ def _message(
     message_id = _id(_single(fields, "messageid"), "message_id")
     if message_id is None:
         raise EventError("message-id-missing", "a message received must name its message_id", position="message_id")
-    from_address, to_address = _address(fields, "from_address"), _address(fields, "to_address")
+    from_address, to_address = _address(fields, "fromaddress"), _address(fields, "toaddress")
     channel = _single(fields, "channel")
     for attachment_id in attachment_ids:
         _id(attachment_id, "attachment_ids")
@@ -186,10 +186,10 @@ def _single(fields: Mapping[str, Any], name: str) -> str | None:
 
 
 def _address(fields: Mapping[str, Any], name: str) -> str | None:
-    value = _single(fields, name_of(name))
-    if value is not None and len(value) > LONGEST_ADDRESS:
-        raise EventError("address-invalid", f"an address of {len(value)} characters", position=name)
-    return value
+    """Cut where it is longer than any: perhaps it is a list of many, and no attachment is to be lost for that. The
+    payload has all of it."""
+    value = _single(fields, name)
+    return value[:LONGEST_ADDRESS] if value is not None else None
 
 
 def _body(found: Opened) -> str | None:

@@ -21,7 +21,7 @@ __all__ = ["LONGEST_ADDRESS", "LONGEST_ID", "UNKNOWN_APPLICATION", "name_of", "t
 
 LONGEST_ID: Final = 200
 LONGEST_ADDRESS: Final = 500
-"""In characters: whichever they are, PostgreSQL's indexes hold so many, and no channel has longer ones."""
+"""In characters: whichever they are, PostgreSQL's indexes hold so many. Longer ones are cut."""
 UNKNOWN_APPLICATION: Final = "unknown"
 _PUNCTUATION: Final = str.maketrans("", "", "-_ ")
 _TO_THE_LETTER: Final = ("id", "ids", "address", "messagebody")

@@ -298,7 +298,8 @@ def test_the_longest_address_is_recorded_on_every_database(ledger: Ledger) -> No
     address = "".join(chr(dice.randrange(0x20000, 0x2A000)) for _ in range(500))
 
     assert recorded(ledger, announced("E1", from_address=address, to_address=address)) == [NEW]
-    assert recorded(ledger, announced("E2", from_address=address + "1")) == [REJECTED]
+    assert recorded(ledger, announced("E2", "M2", ["A2"], from_address=address + "1")) == [NEW]
+    assert column(ledger, "select distinct from_address from message") == [address]
 
 
 def test_trouble_of_the_ledger_is_not_blamed_on_an_event(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
