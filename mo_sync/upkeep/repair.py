@@ -58,21 +58,30 @@ def repair(
         again = look(store, filed, stop)
     except Stopped:
         return found
-    if again is None or (again.fault is not found.fault and not still(ledger, filed)):
+    if again is None:
+        return _left_alone(found)
+    now = clock.now()
+    send = partial(send_back, ledger, filed, now=now, give_up_after_s=give_up_after_s, reason=_reason(found), who=who)
+    return _alone(store, found, clock, lambda: _mended(ledger, store, found, again, send))
+
+
+def _mended(ledger: Ledger, store: Store, found: Found, again: Found, send: Callable[..., bool]) -> Found:
+    # The ledger is asked after the look, which takes its time: who mended it meanwhile has told it so.
+    if found.filed is None or not still(ledger, found.filed):
         return _left_alone(found)
     if again.fault is not found.fault:
         return replace(found, mended=Mended.LEFT, remark=f"left alone: it is {again.fault} by now")
-    now = clock.now()
-    send = partial(send_back, ledger, filed, now=now, give_up_after_s=give_up_after_s, reason=_reason(found), who=who)
     if found.fault is Fault.MISSING:
         return replace(found, mended=Mended.DONE, remark=_FETCHED) if send() else _left_alone(found)
-    return _alone(store, found, clock, lambda: _exchanged(ledger, store, found, filed, send))
+    return _exchanged(ledger, store, found, found.filed, send)
 
 
 def _alone(store: Store, found: Found, clock: Clock, mend: Callable[[], Found]) -> Found:
     """From the question to the ledger on until it is told: else the file that somebody else put there meanwhile would
     be moved away."""
     until_s = clock.monotonic() + _PATIENCE_S
+    if not found.key:  # of a row that somebody wrote by hand
+        return mend()
     try:
         while clock.monotonic() < until_s:
             with store.alone(found.key) as alone:
@@ -115,9 +124,6 @@ def _swept(found: Found, *, still_there: bool) -> Found:
 
 
 def _exchanged(ledger: Ledger, store: Store, found: Found, filed: Filed, send: Callable[..., bool]) -> Found:
-    # The ledger is asked after the look, which takes its time: who fetched the file anew meanwhile has told it so.
-    if not still(ledger, filed):
-        return _left_alone(found)
     # Moved first of all: once it may be fetched again, what lies there may be the new one.
     mended, moved = _moved(store, found.key)
     if send(moved=mended is Mended.DONE):

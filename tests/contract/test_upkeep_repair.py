@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -330,6 +332,41 @@ def test_what_another_repair_has_moved_away_and_sent_back_is_mended(kept: Kept) 
     assert kept.repaired(found).mended is Mended.DONE
 
     assert kept.repaired(found).mended is Mended.CHANGED
+
+
+@pytest.mark.parametrize("seen", [Fault.DAMAGED, Fault.MISSING])
+def test_who_comes_between_moving_and_telling_waits_and_finds_it_mended(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch, seen: Fault
+) -> None:
+    """Of two at once one sent it back while the other had only moved it, and both ended badly."""
+    kept.path("0").write_bytes(BAD)
+    [found] = kept.found()
+    others: list[Found] = []
+    move, wait = kept.store.set_aside, kept.clock.wait
+    moved = threading.Event()
+
+    def slowly(key: str) -> str:
+        there = move(key)
+        moved.set()
+        time.sleep(0.3)
+        return there
+
+    def other() -> None:
+        moved.wait(10)
+        others.append(kept.repaired(found if seen is Fault.DAMAGED else replace(found, fault=Fault.MISSING)))
+
+    def waiting(event: threading.Event, seconds: float) -> bool:
+        time.sleep(0.02)
+        return wait(event, seconds / 100)
+
+    monkeypatch.setattr(kept.store, "set_aside", slowly)
+    monkeypatch.setattr(kept.clock, "wait", waiting)
+    thread = threading.Thread(target=other)
+    thread.start()
+    done = kept.repaired(found)
+    thread.join()
+
+    assert (done.mended, [one.mended for one in others]) == (Mended.DONE, [Mended.CHANGED])
 
 
 def test_what_was_set_aside_leaves_no_empty_folder_when_it_is_erased(kept: Kept) -> None:
