@@ -43,6 +43,7 @@ class Done:
 
 
 def words(chosen: Scope) -> str:
+    """How much that is, for a person."""
     told = [
         counted(count, name)
         for name, count in (
@@ -60,6 +61,7 @@ def words(chosen: Scope) -> str:
 
 
 def tell_scope(output: Output, chosen: Scope, *, dry_run: bool) -> None:
+    """Where nothing was erased: what would be, by ``dry_run``, or that a person said no."""
     if output.as_json:
         counts = {"messages": len(chosen.messages), "attachments": chosen.attachments_in_all}
         counts |= {"events": chosen.events_in_all, "files": chosen.files, "bytes": chosen.bytes}
@@ -69,6 +71,7 @@ def tell_scope(output: Output, chosen: Scope, *, dry_run: bool) -> None:
 
 
 def tell(output: Output, done: Done) -> None:
+    """The report: as JSON for the records, or in words, with what is left and how that goes."""
     report = done.report
     if output.as_json:
         output.json(

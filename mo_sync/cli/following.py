@@ -39,7 +39,7 @@ def follow(
     """A line of JSON for each event that is recorded, each attempt, and each thing that a person did; from now on.
 
     Every line has a `cursor`: who starts again behind the last line that it has dealt with misses nothing and gets
-    nothing twice. Where it begins now, the first line says so at once: its kind is `start`, and nothing has happened
+    nothing twice. Where it begins now, the first line says so: its kind is `start`, and nothing has happened
     yet. Ends by Ctrl-C, or when nobody reads any more; then the last line may be cut off.
 
     Example: mo-sync ledger follow --cursor e1200.a3400.i5

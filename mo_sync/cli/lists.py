@@ -67,6 +67,7 @@ def list_(
         files=bool(states) or not problems,
         others=problems and not (filters.states or filters.from_address or filters.to_address),
         problems=problems,
+        of_all=filters == Filters(),
         utc=utc,
         reveal=reveal,
     )
@@ -96,6 +97,7 @@ class _Chosen:
     files: bool
     others: bool
     problems: bool
+    of_all: bool
     utc: bool
     reveal: bool
 
@@ -118,7 +120,7 @@ class _Chosen:
                 yield ("\n" if told else "") + other_lines(output, problems, utc=self.utc)
                 told = True
         if not told:
-            yield "nothing needs a person\n"
+            yield "nothing needs a person\n" if self.of_all else "nothing of that needs a person\n"
 
 
 def _problems_among(states: Collection[State]) -> Collection[State]:

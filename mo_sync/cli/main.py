@@ -41,7 +41,7 @@ Exit codes:
   3    the configuration is wrong
   4    work remains that will be retried
   5    something needs a person: failed, missing, refused, quarantined
-  75   nothing could be done now: the gateway or the ledger is out of reach
+  75   nothing could be done now: gateway, ledger or store is out of reach
   130  interrupted
 """
 

@@ -79,7 +79,7 @@ def accounted_for(ledger: Ledger, attachment_ids: Collection[str]) -> frozenset[
     with ledger.read() as connection:
         veil = known_key(connection)
         names = {one: one for one in attachment_ids}
-        names |= {veil("attachment", one): one for one in attachment_ids} if veil is not None else {}
+        names |= veil.of_attachments(attachment_ids) if veil is not None else {}
         rows = [row[0] for some in chunks(sorted(names)) for row in look_up(connection, _attachments, some)]
     return frozenset(names[one] for one in rows)
 

@@ -45,6 +45,11 @@ class Veil:
         # As it stands in a file's name, so that a file of it is known that comes to light afterwards.
         return self.filed(component(name)) if kind == "attachment" else self._hashed(kind, name)
 
+    def of_attachments(self, ids: Iterable[str]) -> dict[str, str]:
+        """The ids by what may stand for them: also by the hash that stood for one which is no file's name, before it
+        was made of what a file's name has for it."""
+        return {stand_in: one for one in ids for stand_in in (self("attachment", one), self.filed(one))}
+
     def filed(self, name: str) -> str:
         """What stands for an attachment, by what its file's name has for its id."""
         return self._hashed("attachment", name)
@@ -98,7 +103,7 @@ class _Gone:
     def of(cls, connection: Connection, veil: Veil, events: Sequence[Envelope | Rejected]) -> _Gone:
         understood = [parsed for parsed in events if isinstance(parsed, Envelope)]
         said = [parsed.message for parsed in understood if parsed.message is not None]
-        attachments = {veil("attachment", name): name for one in said for name in one.attachment_ids}
+        attachments = veil.of_attachments(name for one in said for name in one.attachment_ids)
         by_content = _found(connection, _contents, (veil("content", one.content_key) for one in understood))
         return cls(
             veil=veil,

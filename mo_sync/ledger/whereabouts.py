@@ -77,7 +77,7 @@ def erased_by_now(ledger: Ledger, attachment_ids: Collection[str]) -> set[str]:
     with ledger.read() as connection:
         veil = known_key(connection)
         names = {one: one for one in attachment_ids}
-        names |= {veil("attachment", one): one for one in attachment_ids} if veil is not None else {}
+        names |= veil.of_attachments(attachment_ids) if veil is not None else {}
         gone = select(attachment.c.id).where(attachment.c.id.in_(names), is_in(State.ERASED))
         return {names[found] for found in connection.execute(gone).scalars()}
 

@@ -26,7 +26,7 @@ _ASK_AGAIN_S: Final = 0.5
 @dataclass(slots=True)
 class Report:
     """What was erased, by what stands for it now; ``left`` says what could not be, and why: also what was
-    ``out_of_reach``. ``gone`` are the ids that were given, of what is erased: not to be told to anybody's records."""
+    ``out_of_reach``."""
 
     messages: list[str] = field(default_factory=list)
     attachments: list[str] = field(default_factory=list)
@@ -34,7 +34,6 @@ class Report:
     files: int = 0
     left: dict[str, str] = field(default_factory=dict)
     out_of_reach: bool = False
-    gone: list[str] = field(default_factory=list, repr=False)
 
     def add(self, erased: Erased) -> None:
         self.messages += erased.messages
@@ -86,7 +85,6 @@ def erase(
                     break
                 erased = _when_idle(deed, name, clock, until_s, stop)
                 report.add(erased)
-                report.gone += [] if erased.busy else [name]
                 told()
         _finish(ledger, store, report, stop=give_up, on_request=True)
         if give_up() and (count := unfinished_count(ledger)):

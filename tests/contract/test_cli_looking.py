@@ -97,6 +97,8 @@ def test_each_problem_has_the_command_that_helps(ledger: Ledger, asked: Ask) -> 
 def test_where_nothing_needs_a_person_that_is_said(ledger: Ledger, asked: Ask, words: list[str]) -> None:
     troubled(ledger, A1="stored")
     assert asked("list", "--problems", *words).out == "nothing needs a person\n"
+    told = asked("list", "--problems", "--application", "17226", *words).out
+    assert told == "nothing of that needs a person\n", "others may"
 
     with ledger.begin() as connection:
         connection.exec_driver_sql(f"{REJECT} ('R1', 'drop:1', 'rejected', 'no field list', '2026-11-20 12:00Z', '')")

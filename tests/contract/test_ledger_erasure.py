@@ -30,8 +30,8 @@ from mo_sync.ledger.interventions import By
 from mo_sync.ledger.record import Recorded, record
 from mo_sync.ledger.schema import metadata
 from mo_sync.ledger.scope import Scope, scope
-from mo_sync.ledger.veil import ERASED
-from mo_sync.ledger.whereabouts import files_gone, unfinished
+from mo_sync.ledger.veil import ERASED, key_of
+from mo_sync.ledger.whereabouts import erased_by_now, files_gone, unfinished
 from mo_sync.verdicts import Verdict
 from tests.contract.conftest import House
 from tests.ledgers import NOW, announced, bare, column, failed, later, one, raw, recorded, rows, settlement, stored
@@ -429,6 +429,23 @@ CHANGE = (
     b'{"event": {"topic": "SCG-Message", "evt-tp": "message_state_change", "event-id": "1", "file": "FileOfAnna1"}}'
 )
 LONGER = b'{"fields": {"message_body": "yours", "message_id": "MessageOfAnna12", "attachm'
+
+
+def test_what_stood_for_an_odd_id_before_stands_for_it_still(ledger: Ledger) -> None:
+    """By the hash of the id itself, and not of what its file's name has for it."""
+    recorded(ledger, announced("E1", "M1", ["A/odd", "A2"]))
+    [stand_in] = erase_attachment(ledger, "A/odd", ME, now=later(9)).attachments
+    with ledger.begin() as connection:
+        formerly = key_of(connection, now=NOW).filed("A/odd")
+        for table in ("attempt", "intervention"):
+            connection.execute(text(f"delete from {table} where attachment_id = :id"), {"id": stand_in})
+        renamed = text("update attachment set id = :new where id = :old")
+        connection.execute(renamed, {"new": formerly, "old": stand_in})
+
+    recorded(ledger, announced("E2", "M1", ["A/odd", "A2"], price="2"))
+
+    assert sorted(column(ledger, "select id from attachment")) == ["A2", formerly]
+    assert erased_by_now(ledger, ["A/odd", "A2"]) == {"A/odd"}
 
 
 @pytest.mark.parametrize("by", ["number", "message"])
