@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from tests.conftest import pytest_runtest_setup
-from tests.lacking import NOTHING_MAY, lacking, need
+from tests.lacking import NOTHING_MAY, forbidden, lacking, need
 
 
 @pytest.fixture(params=[False, True])
@@ -30,6 +30,18 @@ def test_what_is_lacking_is_told(ends: type[BaseException]) -> None:
 def test_a_program_that_is_not_there_is_told_with_its_package(ends: type[BaseException]) -> None:
     with pytest.raises(ends, match="NO no-such-program HERE: install Debian's package nowhere"):
         need("sh", "no-such-program", package="nowhere")
+
+
+@pytest.mark.usefixtures("ends")
+def test_what_no_package_brings_is_left_out_for_that_trouble_alone() -> None:
+    told = "mount: /x: permission denied."
+    with pytest.raises(cast("type[BaseException]", pytest.skip.Exception), match="NO MOUNTS: mount: /x: permission"):
+        forbidden("NO MOUNTS", told, signs=["Operation not permitted", "permission denied"])
+
+    with pytest.raises(
+        cast("type[BaseException]", pytest.fail.Exception), match="NO MOUNTS: mount: /x: bad superblock"
+    ):
+        forbidden("NO MOUNTS", "mount: /x: bad superblock", signs=["permission denied"])
 
 
 def test_a_program_that_is_there_is_found() -> None:
