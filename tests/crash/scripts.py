@@ -127,19 +127,19 @@ def _daemon_at_random(stand: Stand, turn: int) -> list[Ended]:
 
 
 def _one_of_two(stand: Stand, turn: int) -> list[Ended]:
-    """Two passes on one ledger; one is killed, at a point or at random, and the other goes on as if alone."""
+    """Two passes on one ledger; one is killed, at a point or at random, and the other goes on as if alone. The one that
+    is killed begins, or on a busy machine nothing would be left for it to be killed at."""
     name = list(_DAEMON_POINTS)[turn % len(_DAEMON_POINTS)]
     stand.dropper.drop(3)
-    beside = stand.arena.other.start(stand.site.root, "--sync-now", plant=stand.plant)
     if turn % 3 == 2:
         moment = stand.dice.uniform(0.0, stand.pass_s)
-        ended = stand.arena.nursery.run(stand.site.root, "--sync-now", kill_after_s=moment, plant=stand.plant)
+        running = stand.arena.nursery.start(stand.site.root, "--sync-now", kill_after_s=moment, plant=stand.plant)
     else:
-        ended = stand.arena.nursery.run(stand.site.root, "--sync-now", point=name, plant=stand.plant)
-    survived = beside.wait()
+        running = stand.arena.nursery.start(stand.site.root, "--sync-now", point=name, plant=stand.plant)
+    survived = stand.arena.other.run(stand.site.root, "--sync-now", plant=stand.plant)
     if survived.code not in (0, 4):  # it may find work left to the dead one's lease, never an error
         stand.errors.append(f"the survivor of two ended with {survived.code}")
-    return [ended]
+    return [running.wait()]
 
 
 _STALLS: Final = ("claimed", "minted", "mid-body", "received", "hardened", "renamed", "placed")
