@@ -8,6 +8,8 @@ from collections.abc import Mapping
 
 __all__ = ["Systemd"]
 
+_PATIENCE_S = 1.0
+
 
 class Systemd:
     """The service manager, if there is one; else every word goes nowhere.
@@ -43,8 +45,9 @@ class Systemd:
     def _tell(self, message: str) -> None:
         if not self._address:
             return
-        # A service manager that does not listen must not stop us.
+        # A service manager that does not listen must not stop us, nor one that stands still while its queue is full.
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+            notify.settimeout(_PATIENCE_S)
             notify.connect(self._address)
             notify.sendall(message.encode())
 

@@ -66,7 +66,7 @@ def _looks(
 ) -> Iterator[bool]:
     """Now and then, whether a scan is due. Ends when the folder of that name is another one."""
     watched = _identity(path)
-    again_at: float | None = None
+    again_at: float | None = clock.monotonic()  # once for what came just before the watch began, which it cannot tell
     changes_in_groups = watch(
         path,
         watch_filter=lambda change, name: change is not Change.deleted and wanted(PurePath(name).name),

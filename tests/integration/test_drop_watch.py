@@ -136,3 +136,29 @@ def test_without_notifications_it_says_so_once_and_goes_on_trying(
     [entry] = log
     assert entry["event"] == "drop.no-notifications"
     assert "drop.interval" in entry["hint"]
+
+
+def test_what_came_just_before_the_watch_began_is_looked_for_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first scan was before it, and the watch does not tell of it: it waited for a whole interval."""
+    stop, nudges = threading.Event(), list[int]()
+
+    def quiet(*_: object, **__: object) -> Iterator[set[object]]:
+        for _look in range(3):
+            yield set()
+        before = len(nudges)
+        stop.set()
+        assert before == 1
+
+    monkeypatch.setattr(room, "watch", quiet)
+    nudge_on_changes(
+        tmp_path,
+        wanted=lambda name: True,
+        settle_s=1.0,
+        stop=stop,
+        nudge=lambda: nudges.append(1),
+        clock=SystemClock(),
+    )
+
+    assert nudges == [1]

@@ -66,3 +66,22 @@ def test_nobody_listening_is_no_error(tmp_path: Path) -> None:
 )
 def test_the_watchdog_is_ours_only_when_it_names_us(environ: dict[str, str], seconds: float | None) -> None:
     assert Systemd(environ, pid=42).watchdog_s == seconds
+
+
+def test_a_manager_that_stands_still_keeps_nobody_waiting(
+    heard: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its queue takes a few words; then a daemon hung in its sign of life, and heard no SIGTERM any more."""
+    monkeypatch.setattr("mo_sync.daemon.systemd._PATIENCE_S", 0.01)
+    room = int(Path("/proc/sys/net/unix/max_dgram_qlen").read_text())
+    systemd = Systemd({"NOTIFY_SOCKET": heard.getsockname()}, pid=1)
+
+    for _ in range(room + 5):
+        systemd.alive()
+
+    words = [heard.recv(200) for _ in range(room)]
+    systemd.stopping("bye")
+    assert set(words) == {b"WATCHDOG=1"}
+    while (word := heard.recv(200)) == b"WATCHDOG=1":
+        pass
+    assert word == b"STOPPING=1\nSTATUS=bye"
